@@ -1,0 +1,120 @@
+//! A value that only the thread which made it may touch, wherever the cell itself travels.
+//!
+//! It is how a session's handle, which any thread may hold, keeps the owning worker's half of the send
+//! queue beside the shared half without a lock: one thread-local load and a compare decide which half a
+//! caller may use.
+
+use std::cell::{Cell, UnsafeCell};
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The next thread identity. Never reused, unlike addresses and operating system ids.
+static NEXT_THREAD: AtomicU64 = AtomicU64::new(1);
+
+thread_local! {
+    static THREAD: Cell<u64> = const { Cell::new(0) };
+}
+
+/// This thread's identity: unique for the life of the process, never 0.
+#[inline]
+fn current_thread() -> u64 {
+    THREAD.with(|thread| {
+        if thread.get() == 0 {
+            thread.set(NEXT_THREAD.fetch_add(1, Ordering::Relaxed));
+        }
+        thread.get()
+    })
+}
+
+/// A value owned by the thread that called [`OwnerCell::new`].
+pub struct OwnerCell<T> {
+    owner: u64,
+    borrowed: Cell<bool>,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: `borrowed` and `value` are touched only in `with` after `owner == current_thread()`, and in
+// `drop`, which has the cell exclusively. Thread identities are never reused, so at most one thread of the
+// process's life passes the check. `T: Send` because the last handle may be dropped by another thread.
+// Test: `another_thread_is_refused`.
+unsafe impl<T: Send> Sync for OwnerCell<T> {}
+
+impl<T> OwnerCell<T> {
+    /// Makes a cell owned by the calling thread.
+    pub fn new(value: T) -> Self {
+        Self {
+            owner: current_thread(),
+            borrowed: Cell::new(false),
+            value: UnsafeCell::new(value),
+        }
+    }
+
+    /// Whether the calling thread owns the value.
+    #[inline]
+    pub fn is_owner(&self) -> bool {
+        self.owner == current_thread()
+    }
+
+    /// Runs `act` on the value, or returns `None` when the caller is another thread or is already
+    /// inside `with` on this cell.
+    #[inline]
+    pub fn with<R>(&self, act: impl FnOnce(&mut T) -> R) -> Option<R> {
+        if !self.is_owner() || self.borrowed.replace(true) {
+            return None;
+        }
+        // Clears the mark when `act` panics too.
+        let _mark = Unmark(&self.borrowed);
+        // SAFETY: only the owning thread gets here, and `borrowed` was false: no other reference to the
+        // value exists until `_mark` is dropped. Test: `reentry_is_refused`.
+        let value = unsafe { &mut *self.value.get() };
+        Some(act(value))
+    }
+}
+
+struct Unmark<'a>(&'a Cell<bool>);
+
+impl Drop for Unmark<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+impl<T> fmt::Debug for OwnerCell<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnerCell")
+            .field("owner", &self.owner)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn another_thread_is_refused() {
+        let cell = Arc::new(OwnerCell::new(5));
+        let there = cell.clone();
+        let refused = std::thread::spawn(move || there.with(|_| ()).is_none() && !there.is_owner());
+        assert!(refused.join().unwrap());
+        assert_eq!(cell.with(|value| *value), Some(5));
+    }
+
+    #[test]
+    fn reentry_is_refused() {
+        let cell = OwnerCell::new(1);
+        assert_eq!(cell.with(|_| cell.with(|_| ())), Some(None));
+        assert_eq!(cell.with(|value| *value), Some(1));
+    }
+
+    #[test]
+    fn a_panic_inside_releases_the_value() {
+        let cell = OwnerCell::new(1);
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            cell.with(|_| panic!("inside"))
+        }));
+        assert!(outcome.is_err());
+        assert_eq!(cell.with(|value| *value), Some(1));
+    }
+}

@@ -1,0 +1,104 @@
+//! Which engine runs: what was asked for, or the best that this machine permits.
+
+use crate::EngineError;
+use std::fmt;
+use std::str::FromStr;
+
+/// The back-ends by name.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum EngineKind {
+    /// io_uring, Linux.
+    IoUring,
+    /// I/O completion ports, Windows.
+    Iocp,
+    /// Readiness (epoll, kqueue), emulated completions.
+    Poll,
+}
+
+/// A kind, and why it was taken.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// The engine to run.
+    pub kind: EngineKind,
+    /// One sentence for the log.
+    pub reason: String,
+}
+
+impl EngineKind {
+    /// The name as in `--engine`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::IoUring => "io_uring",
+            Self::Iocp => "iocp",
+            Self::Poll => "poll",
+        }
+    }
+
+    /// Decides which engine runs. `None` means `auto`: the best one that passes its self-test, and the
+    /// readiness fallback otherwise. Makes and drops a queue; call it once, before workers start.
+    ///
+    /// # Errors
+    /// When an engine was asked for by name and can not run here.
+    pub fn choose(asked: Option<Self>) -> Result<Choice, EngineError> {
+        match asked {
+            Some(Self::Poll) => Ok(Choice {
+                kind: Self::Poll,
+                reason: "asked for".into(),
+            }),
+            Some(Self::IoUring) => match uring_refusal() {
+                None => Ok(Choice {
+                    kind: Self::IoUring,
+                    reason: "asked for".into(),
+                }),
+                Some(reason) => Err(EngineError::Unavailable {
+                    engine: "io_uring",
+                    reason,
+                }),
+            },
+            Some(Self::Iocp) => Err(EngineError::Unavailable {
+                engine: "iocp",
+                reason: "it exists on Windows only".into(),
+            }),
+            None => Ok(match uring_refusal() {
+                None => Choice {
+                    kind: Self::IoUring,
+                    reason: "its self-test passed".into(),
+                },
+                Some(reason) => Choice {
+                    kind: Self::Poll,
+                    reason,
+                },
+            }),
+        }
+    }
+}
+
+/// Why io_uring can not be used, if so.
+#[cfg(target_os = "linux")]
+fn uring_refusal() -> Option<String> {
+    Some("not built yet".into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn uring_refusal() -> Option<String> {
+    Some("io_uring exists on Linux only".into())
+}
+
+impl fmt::Display for EngineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for EngineKind {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        [Self::IoUring, Self::Iocp, Self::Poll]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+            .ok_or_else(|| format!("unknown engine {name:?}: auto, io_uring, iocp or poll"))
+    }
+}

@@ -1,0 +1,39 @@
+//! FastPort's completion engines behind one interface: io_uring, IOCP and a readiness fallback.
+//!
+//! An engine moves bytes between sockets and memory and tells what became of it. It knows nothing of
+//! frames, packets or sessions. [`Engine`] is the contract; [`EngineKind::choose`] picks a back-end by
+//! what this machine really permits.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`engine`] | the interface, its events, its configuration |
+//! | [`key`] | the identity of a connection or listener, with a generation |
+//! | [`in_flight`] | which operations are outstanding, and when `Closed` is due; one file for all back-ends |
+//! | [`mailbox`] | work for a worker from other threads, and the parking protocol |
+//! | [`timer_wheel`] | coarse deadlines, one entry per key |
+//! | [`socket`] | socket options and creation, the same for all back-ends |
+//! | [`choice`] | which engine `auto` takes, and why |
+//! | [`error`] | what can go wrong with the engine itself |
+
+pub mod choice;
+pub mod engine;
+pub mod error;
+pub mod in_flight;
+pub mod key;
+pub mod mailbox;
+pub mod poll;
+pub mod socket;
+pub mod timer_wheel;
+#[cfg(target_os = "linux")]
+pub mod uring;
+
+pub use choice::{Choice, EngineKind};
+pub use engine::{
+    CloseMode, Drained, Engine, EngineConfig, Event, ListenConfig, SendFailure, Wait, Wake,
+};
+pub use error::EngineError;
+pub use in_flight::{InFlight, Op};
+pub use key::Key;
+pub use mailbox::{Mailbox, Parking};
+pub use socket::{KeepAlive, SocketOptions};
+pub use timer_wheel::TimerWheel;

@@ -1,0 +1,1 @@
+//! The readiness fallback: completions emulated over epoll or kqueue.

@@ -1,0 +1,179 @@
+//! Socket options and the making of sockets, the same for all back-ends.
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// When the kernel probes a silent peer.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct KeepAlive {
+    /// Silence before the first probe.
+    pub idle: Duration,
+    /// Time between probes.
+    pub interval: Duration,
+    /// Probes without an answer before the connection is dropped; fixed at 10 on Windows.
+    pub probes: u32,
+}
+
+impl Default for KeepAlive {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(30),
+            interval: Duration::from_secs(5),
+            probes: 3,
+        }
+    }
+}
+
+/// Options of a connection's socket. `None` leaves the system's setting alone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SocketOptions {
+    /// Send small segments at once (TCP_NODELAY).
+    pub nodelay: bool,
+    /// Probe silent peers.
+    pub keep_alive: Option<KeepAlive>,
+    /// Unsent bytes that the kernel takes before a send waits (TCP_NOTSENT_LOWAT, Linux and macOS): bounds
+    /// what a peer that never reads can pin in the kernel.
+    pub notsent_bytes_max: Option<u32>,
+    /// How long sent bytes may stay without acknowledgement (TCP_USER_TIMEOUT, Linux).
+    pub user_timeout: Option<Duration>,
+    /// The kernel's receive buffer in bytes (SO_RCVBUF).
+    pub receive_buffer: Option<u32>,
+    /// The kernel's send buffer in bytes (SO_SNDBUF).
+    pub send_buffer: Option<u32>,
+}
+
+impl Default for SocketOptions {
+    fn default() -> Self {
+        Self {
+            nodelay: true,
+            keep_alive: Some(KeepAlive::default()),
+            notsent_bytes_max: Some(128 * 1024),
+            user_timeout: None,
+            receive_buffer: None,
+            send_buffer: None,
+        }
+    }
+}
+
+impl SocketOptions {
+    /// Sets the options on a connected socket, or on a listening one where accepted sockets inherit
+    /// them (Linux: `tcp(7)`).
+    ///
+    /// # Errors
+    /// When the system refuses one.
+    pub fn apply(&self, socket: &SockRef<'_>) -> io::Result<()> {
+        socket.set_tcp_nodelay(self.nodelay)?;
+        if let Some(keep) = self.keep_alive {
+            let probe = TcpKeepalive::new()
+                .with_time(keep.idle)
+                .with_interval(keep.interval);
+            #[cfg(not(windows))]
+            let probe = probe.with_retries(keep.probes);
+            socket.set_tcp_keepalive(&probe)?;
+        }
+        if let Some(bytes) = self.receive_buffer {
+            socket.set_recv_buffer_size(bytes as usize)?;
+        }
+        if let Some(bytes) = self.send_buffer {
+            socket.set_send_buffer_size(bytes as usize)?;
+        }
+        self.apply_linux(socket)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn apply_linux(&self, socket: &SockRef<'_>) -> io::Result<()> {
+        if let Some(bytes) = self.notsent_bytes_max {
+            socket.set_tcp_notsent_lowat(bytes)?;
+        }
+        if self.user_timeout.is_some() {
+            socket.set_tcp_user_timeout(self.user_timeout)?;
+        }
+        Ok(())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    #[allow(
+        clippy::unnecessary_wraps,
+        reason = "the same signature on every system"
+    )]
+    fn apply_linux(&self, _socket: &SockRef<'_>) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Makes a bound, listening, non-blocking, close-on-exec socket. An IPv6 wildcard serves IPv4 as well.
+///
+/// # Errors
+/// What the system says to `socket`, `bind` or `listen`.
+pub fn listening(address: SocketAddr, backlog: u32) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        socket.set_only_v6(false)?;
+    }
+    // On Unix a restart must not wait for TIME_WAIT; on Windows the same option would let another
+    // process take the port, so the opposite one is set there by the IOCP engine.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(socket)
+}
+
+/// Makes a non-blocking, close-on-exec TCP socket for an outgoing connection, with the options set.
+///
+/// # Errors
+/// What the system says.
+pub fn connecting(to: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    options.apply(&SockRef::from(&socket))?;
+    Ok(socket)
+}
+
+/// The address that a socket is bound to.
+///
+/// # Errors
+/// When the system does not say, or it is no internet address.
+pub fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
+    let address = socket.local_addr()?;
+    address
+        .as_socket()
+        .ok_or_else(|| io::Error::other("not an internet address"))
+}
+
+/// Whether an accept error passes only when descriptors or memory come back (or is unknown): waiting is
+/// right. Others concern the one connection: go on at once (`accept(2)`, "Error handling").
+#[must_use]
+pub fn accept_must_wait(error: &io::Error) -> bool {
+    !matches!(
+        error.kind(),
+        io::ErrorKind::Interrupted
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::TimedOut
+    ) && !is_protocol_error(error)
+}
+
+#[cfg(unix)]
+fn is_protocol_error(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EPROTO | libc::ENOPROTOOPT | libc::EOPNOTSUPP)
+    )
+}
+
+#[cfg(not(unix))]
+fn is_protocol_error(_error: &io::Error) -> bool {
+    false
+}
