@@ -78,7 +78,7 @@ impl EngineKind {
 /// Why io_uring can not be used, if so.
 #[cfg(target_os = "linux")]
 fn uring_refusal() -> Option<String> {
-    Some("not built yet".into())
+    crate::uring::probe::refusal()
 }
 
 #[cfg(not(target_os = "linux"))]

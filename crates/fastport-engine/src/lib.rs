@@ -37,3 +37,5 @@ pub use key::Key;
 pub use mailbox::{Mailbox, Parking};
 pub use socket::{KeepAlive, SocketOptions};
 pub use timer_wheel::TimerWheel;
+#[cfg(target_os = "linux")]
+pub use uring::UringEngine;

@@ -1,1 +1,347 @@
-//! The io_uring back-end.
+//! The io_uring back-end: one ring per worker, multishot accept and receive, one system call per turn.
+//!
+//! A worker's thread owns the engine and everything in it (SINGLE_ISSUER). Completions appear only while
+//! that thread is in the kernel (DEFER_TASKRUN), are turned into events one by one as
+//! [`Engine::next_event`] asks for them, and nothing is copied in between.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `ring` | the two queues, the system call, and that nothing is lost when one is full |
+//! | `ops` | the entry of each operation, with its flags |
+//! | `slots` | the connections and listeners |
+//! | `provided_buffers` | the receive memory and the ring by which the kernel gets it |
+//! | `send_scratch` | message headers and iovecs until the kernel has copied them |
+//! | `kernel_memory` | when all of that may be freed |
+//! | `waker` | wake-ups from other threads |
+//! | `accept`, `receive`, `send`, `close` | what the completions of each operation lead to |
+//! | [`probe`] | whether this machine permits and does all of that |
+
+mod accept;
+mod close;
+mod kernel_memory;
+mod ops;
+pub mod probe;
+mod provided_buffers;
+mod receive;
+mod ring;
+mod send;
+mod send_scratch;
+mod slots;
+mod waker;
+
+pub use waker::UringWaker;
+
+use crate::{
+    CloseMode, Drained, Engine, EngineConfig, EngineError, Event, Key, ListenConfig, Op,
+    SocketOptions, Wait, socket,
+};
+use fastport_buffer::{Chunk, SendBatch};
+use io_uring::cqueue;
+use kernel_memory::{KernelMemory, Parts};
+use provided_buffers::ProvidedBuffers;
+use ring::Ring;
+use send_scratch::SendScratch;
+use slots::{Receive, Role, Slots};
+use socket2::SockRef;
+use std::collections::VecDeque;
+use std::io;
+use std::marker::PhantomData;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+use waker::WakeRead;
+
+/// One worker's io_uring.
+pub struct UringEngine {
+    /// Dropped before `memory`, by the order of these fields.
+    ring: Ring,
+    memory: KernelMemory,
+    /// Keys for which an event is due that no completion brings: `Closed`, or `RecvPaused`.
+    notices: VecDeque<Key>,
+    /// Connections whose receive ended for want of buffers, longest first.
+    starved: VecDeque<Key>,
+    /// How long a wait may take while connections starve, since nobody wakes us when another thread
+    /// drops a chunk.
+    starved_wait: Duration,
+    /// Listeners that failed for want of descriptors or memory.
+    paused_listeners: Vec<Key>,
+    /// A key was closed since, so that a descriptor may be free.
+    retry_accepts: bool,
+    accept_retry_min: Duration,
+    accept_retry_max: Duration,
+    /// Operations that the kernel holds, wake-up and cancels aside.
+    operations: usize,
+    now: Instant,
+    drained: bool,
+    /// The ring refuses other threads, so the type does.
+    thread: PhantomData<*const ()>,
+}
+
+impl UringEngine {
+    /// System calls into the ring so far.
+    #[must_use]
+    pub const fn enters(&self) -> u64 {
+        self.ring.enters()
+    }
+
+    /// Turns so far that found the completion queue overflown: slow and out of order, but nothing is
+    /// lost. A larger `completion_entries` avoids it.
+    #[must_use]
+    pub const fn overflows(&self) -> u64 {
+        self.ring.overflows()
+    }
+
+    /// Queues what has come due since the last submission.
+    fn prepare(&mut self) {
+        let parts = &mut *self.memory;
+        parts.wake_read.arm(&mut self.ring);
+        parts.buffers.publish();
+        if !self.starved.is_empty() {
+            self.arm_starved();
+        }
+        if !self.paused_listeners.is_empty() {
+            self.arm_paused_listeners();
+        }
+    }
+
+    /// The kernel has copied the message headers of everything that it took.
+    fn reset_scratch(&mut self) {
+        if self.ring.is_submitted() {
+            self.memory.scratch.reset();
+        }
+    }
+
+    /// How long the kernel may wait: as asked, and not past what the engine itself has to do.
+    fn timeout(&self, wait: Wait) -> Option<Duration> {
+        let asked = match wait {
+            _ if !self.notices.is_empty() => return Some(Duration::ZERO),
+            Wait::Poll => return Some(Duration::ZERO),
+            Wait::Until(deadline) => Some(deadline),
+            Wait::Forever => None,
+        };
+        let until = [asked, self.next_accept_retry()]
+            .into_iter()
+            .flatten()
+            .min();
+        let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let starved = (!self.starved.is_empty()).then_some(self.starved_wait);
+        [timeout, starved].into_iter().flatten().min()
+    }
+
+    /// The event that a completion stands for, if it stands for one.
+    #[inline]
+    fn complete(&mut self, entry: &cqueue::Entry) -> Option<Event<OwnedFd>> {
+        let Some((op, key)) = Key::from_user_data(entry.user_data()) else {
+            debug_assert!(false, "a completion of nothing: {entry:?}");
+            return None;
+        };
+        match op {
+            Op::Recv => self.on_received(key, entry.result(), entry.flags()),
+            Op::Send => self.on_sent(key, entry.result()),
+            Op::Accept => self.on_accepted(key, entry.result(), entry.flags()),
+            Op::Connect => self.on_connected(key, entry.result()),
+            // That a cancel found nothing says nothing: the target's own completion counts.
+            Op::Cancel => None,
+            Op::Wake => {
+                self.memory.wake_read.completed();
+                None
+            }
+        }
+    }
+
+    /// The event that `key` was put into `notices` for, unless that has passed.
+    fn notice(&mut self, key: Key) -> Option<Event<OwnedFd>> {
+        let slot = self.memory.slots.find(key)?;
+        if slot.in_flight == crate::InFlight::Closed {
+            self.memory.slots.free(key);
+            return Some(Event::Closed { key });
+        }
+        if slot.in_flight.is_open() && slot.receive == Receive::Paused {
+            slot.receive = Receive::Idle;
+            return Some(Event::RecvPaused { key });
+        }
+        None
+    }
+
+    /// Notes the final completion of an operation, and ends the close that waited for it.
+    fn finish(&mut self, key: Key, op: Op) {
+        self.operations -= 1;
+        let slot = self.memory.slots.find(key);
+        if slot.is_some_and(|slot| slot.in_flight.finish(op)) {
+            self.finish_close(key);
+        }
+    }
+}
+
+impl Engine for UringEngine {
+    type Accepted = OwnedFd;
+    type Waker = UringWaker;
+    const NAME: &'static str = "io_uring";
+
+    fn open(config: &EngineConfig) -> Result<Self, EngineError> {
+        let setup = |action| move |source| EngineError::Setup { action, source };
+        let completions = config.completion_entries.unwrap_or_else(|| {
+            let wanted = config.sessions_max.clamp(1, 16_384) * 4;
+            wanted.next_power_of_two().clamp(4096, 65_536)
+        });
+        let ring = Ring::open(config.submission_entries, completions)
+            .map_err(setup("set up the io_uring"))?;
+        let waker = UringWaker::open().map_err(setup("make the wake-up eventfd"))?;
+        let buffers = ProvidedBuffers::new(config.chunks, config.chunk_bytes)
+            .map_err(setup("map the ring of receive buffers"))?;
+        let parts = Parts {
+            slots: Slots::default(),
+            buffers,
+            scratch: SendScratch::default(),
+            wake_read: WakeRead::new(waker),
+        };
+        let mut engine = Self {
+            ring,
+            memory: KernelMemory::new(parts),
+            notices: VecDeque::new(),
+            starved: VecDeque::new(),
+            starved_wait: receive::STARVED_WAIT_MIN,
+            paused_listeners: Vec::new(),
+            retry_accepts: false,
+            accept_retry_min: config.accept_retry_min,
+            accept_retry_max: config.accept_retry_max,
+            operations: 0,
+            now: Instant::now(),
+            drained: false,
+            thread: PhantomData,
+        };
+        // SAFETY: `KernelMemory` is dropped after the ring, by the order of the fields, or leaked.
+        let registered = unsafe { engine.memory.buffers.register(&engine.ring) };
+        registered.map_err(setup("register the receive buffers"))?;
+        engine.memory.buffers.publish();
+        Ok(engine)
+    }
+
+    fn waker(&self) -> UringWaker {
+        self.memory.wake_read.waker()
+    }
+
+    fn now(&self) -> Instant {
+        self.now
+    }
+
+    fn listen(&mut self, on: &ListenConfig) -> Result<(Key, SocketAddr), EngineError> {
+        self.start_listening(on)
+            .map_err(|source| EngineError::Listen {
+                address: on.address,
+                source,
+            })
+    }
+
+    fn connect(&mut self, to: SocketAddr, options: &SocketOptions) -> Result<Key, EngineError> {
+        let socket = socket::connecting(to, options).map_err(|source| EngineError::Connect {
+            address: to,
+            source,
+        })?;
+        Ok(self.start_connecting(socket.into(), to))
+    }
+
+    /// The options are those of the listener, which its sockets inherited (`tcp(7)`).
+    fn adopt(&mut self, socket: OwnedFd, _options: &SocketOptions) -> Result<Key, EngineError> {
+        Ok(self.memory.slots.insert(socket, Role::Session))
+    }
+
+    fn peer_address(&self, key: Key) -> io::Result<SocketAddr> {
+        let slot = self.memory.slots.look(key);
+        let socket = slot.and_then(|slot| slot.socket.as_ref());
+        let socket = socket.ok_or(io::ErrorKind::NotConnected)?;
+        let address = SockRef::from(socket).peer_addr()?;
+        address
+            .as_socket()
+            .ok_or_else(|| io::Error::other("not an internet address"))
+    }
+
+    fn arm_recv(&mut self, key: Key) {
+        self.want_receive(key);
+    }
+
+    fn pause_recv(&mut self, key: Key) {
+        self.pause_receive(key);
+    }
+
+    #[inline]
+    fn recycle(&mut self, chunk: Chunk) {
+        self.memory.buffers.recycle(chunk);
+    }
+
+    fn is_chunk_scarce(&self) -> bool {
+        self.memory.buffers.is_scarce()
+    }
+
+    fn send(&mut self, key: Key, batch: SendBatch) {
+        self.start_send(key, batch);
+    }
+
+    fn shutdown_write(&mut self, key: Key) {
+        let slot = self.memory.slots.find(key);
+        let open = slot.filter(|slot| slot.in_flight.is_open());
+        if let Some(socket) = open.and_then(|slot| slot.socket.as_ref()) {
+            // shutdown(2) and not OP_SHUTDOWN, which the kernel hands to a thread. ENOTCONN after a reset
+            // is no error here: the receive tells of the reset.
+            let _ = SockRef::from(socket).shutdown(Shutdown::Write);
+        }
+    }
+
+    fn close(&mut self, key: Key, mode: CloseMode) {
+        self.start_close(key, mode);
+    }
+
+    fn submit(&mut self) -> Result<(), EngineError> {
+        self.prepare();
+        let outcome = self.ring.submit();
+        self.reset_scratch();
+        outcome.map_err(|source| EngineError::Queue { source })
+    }
+
+    fn submit_and_wait(&mut self, wait: Wait) -> Result<(), EngineError> {
+        self.prepare();
+        let timeout = self.timeout(wait);
+        let outcome = self.ring.wait(timeout);
+        self.reset_scratch();
+        self.now = Instant::now();
+        outcome.map_err(|source| EngineError::Queue { source })
+    }
+
+    #[inline]
+    fn next_event(&mut self) -> Option<Event<OwnedFd>> {
+        loop {
+            while let Some(key) = self.notices.pop_front() {
+                let event = self.notice(key);
+                if event.is_some() {
+                    return event;
+                }
+            }
+            let entry = self.ring.next()?;
+            let event = self.complete(&entry);
+            if event.is_some() {
+                return event;
+            }
+        }
+    }
+
+    fn in_flight(&self) -> usize {
+        self.operations
+    }
+
+    fn open_keys(&self) -> usize {
+        self.memory.slots.open()
+    }
+
+    fn drain(mut self, deadline: Instant) -> Drained {
+        self.wind_down(deadline)
+    }
+}
+
+impl Drop for UringEngine {
+    fn drop(&mut self) {
+        if !self.drained {
+            // Dropped without a drain, perhaps by a panic: what ends at once is freed, the rest leaked.
+            self.wind_down(Instant::now() + close::DROP_PATIENCE);
+        }
+    }
+}
