@@ -51,7 +51,15 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 use waker::WakeRead;
 
-/// One worker's io_uring.
+/// One worker's io_uring. It stays on the thread that opened it:
+///
+/// ```compile_fail
+/// fn must_be_send<T: Send>() {}
+/// must_be_send::<fastport_engine::UringEngine>();
+/// ```
+///
+/// [`EngineConfig::receive_budget`] has no effect: the kernel gives other connections their turn after
+/// 33 buffers of one (`MULTISHOT_MAX_RETRY`), so the size of a buffer decides.
 pub struct UringEngine {
     /// Dropped before `memory`, by the order of these fields.
     ring: Ring,

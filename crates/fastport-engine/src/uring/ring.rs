@@ -87,7 +87,8 @@ impl Ring {
         }
         self.waiting.push_back(entry);
         // An error here comes again at the turn's own submission, which reports it.
-        let _ = self.submit();
+        let _ = self.enter(0, None);
+        self.refill();
     }
 
     /// Whether the kernel has taken everything that was pushed.
@@ -102,12 +103,12 @@ impl Ring {
                 self.refill();
                 let before = self.io.submission().len();
                 self.enter(0, None)?;
+                if self.is_submitted() {
+                    return Ok(());
+                }
                 if self.io.submission().len() == before {
                     break;
                 }
-            }
-            if self.is_submitted() {
-                return Ok(());
             }
             // EBUSY or EAGAIN: the kernel wants room for completions first.
             self.set_completions_aside();
