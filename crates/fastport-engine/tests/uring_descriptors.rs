@@ -20,16 +20,12 @@ fn limit_descriptors(limit: u64) -> u64 {
         rlim_max: 0,
     };
     // SAFETY: the call fills the structure that it is given.
-    assert_eq!(
-        unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limits) },
-        0
-    );
+    let outcome = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limits) };
+    assert_eq!(outcome, 0);
     let before = std::mem::replace(&mut limits.rlim_cur, limit);
     // SAFETY: the call only reads the structure.
-    assert_eq!(
-        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limits) },
-        0
-    );
+    let outcome = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limits) };
+    assert_eq!(outcome, 0);
     before
 }
 
