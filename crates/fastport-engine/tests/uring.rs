@@ -367,6 +367,134 @@ fn a_tiny_completion_queue_loses_nothing() {
     assert_eq!(rig.drain(), Drained::Clean);
 }
 
+/// The threads that the kernel made to do what could not be done at once. All of it should be.
+fn kernel_workers() -> usize {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap();
+    threads
+        .filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("comm")).ok())
+        .filter(|name| name.starts_with("iou-wrk"))
+        .count()
+}
+
+/// Pauses and resumes at random while more comes in than the queues and buffers hold.
+#[test]
+fn random_pauses_under_pressure_lose_and_reorder_nothing() {
+    const BYTES: usize = 128 * 1024;
+    const SESSIONS: usize = 16;
+    let mut rig = Rig::new(&EngineConfig {
+        completion_entries: Some(8),
+        submission_entries: 4,
+        chunk_bytes: 512,
+        chunks: 8,
+        ..small()
+    });
+    let (keys, clients): (Vec<_>, Vec<_>) = rig.sessions(SESSIONS).into_iter().unzip();
+    for key in &keys {
+        rig.engine.arm_recv(*key);
+    }
+    let writers = clients.into_iter().map(|mut client| {
+        std::thread::spawn(move || {
+            let bytes: Vec<u8> = (0..BYTES).map(|n| (n % 253) as u8).collect();
+            client.write_all(&bytes).unwrap();
+            client.shutdown(std::net::Shutdown::Write).unwrap();
+            client
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    let mut seen: HashMap<Key, usize> = keys.iter().map(|key| (*key, 0)).collect();
+    let (mut random, mut pauses, mut finished) = (12_345u32, 0, 0);
+    while finished < SESSIONS {
+        match rig.event() {
+            Event::Received { key, chunk } => {
+                let at = seen.get_mut(&key).unwrap();
+                for byte in chunk.as_slice() {
+                    assert_eq!(usize::from(*byte), *at % 253);
+                    *at += 1;
+                }
+                rig.engine.recycle(chunk);
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                match random >> 29 {
+                    0 | 1 => rig.engine.pause_recv(key),
+                    2 => {
+                        rig.engine.pause_recv(key);
+                        rig.engine.arm_recv(key);
+                    }
+                    3 => {
+                        rig.engine.pause_recv(key);
+                        rig.engine.arm_recv(key);
+                        rig.engine.pause_recv(key);
+                    }
+                    _ => {}
+                }
+            }
+            Event::RecvPaused { key } => {
+                pauses += 1;
+                rig.engine.arm_recv(key);
+            }
+            Event::PeerFinished { key } => {
+                assert_eq!(seen[&key], BYTES);
+                finished += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(pauses > SESSIONS, "only {pauses} pauses took effect");
+    for writer in writers {
+        writer.join().unwrap();
+    }
+    assert_eq!(kernel_workers(), 0);
+    assert_eq!(rig.drain(), Drained::Clean);
+}
+
+/// Slots are reused at once and in the middle of everything; each connection's bytes name it.
+#[test]
+fn churn_never_mixes_connections_up() {
+    let mut rig = Rig::new(&small());
+    let options = SocketOptions::default();
+    let elsewhere = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let elsewhere = (elsewhere.local_addr().unwrap(), elsewhere);
+    for round in 0..300u32 {
+        let (key, mut client) = rig.session();
+        rig.engine.arm_recv(key);
+        client.write_all(&round.to_le_bytes()).unwrap();
+        let mut closing = vec![key];
+        if round % 3 > 0 {
+            assert_eq!(rig.received(key).as_slice(), round.to_le_bytes());
+        }
+        match round % 3 {
+            // Closed with data on the way.
+            0 => rig.engine.close(key, CloseMode::Abort),
+            // With a send that nobody waited for.
+            1 => {
+                rig.engine.send(key, batch(&round.to_le_bytes()));
+                rig.engine.close(key, CloseMode::Orderly);
+            }
+            // With a pause, and a connect that is given up in the same moment.
+            _ => {
+                rig.engine.shutdown_write(key);
+                assert_eq!(client.read(&mut [0; 4]).unwrap(), 0);
+                rig.engine.pause_recv(key);
+                let other = rig.engine.connect(elsewhere.0, &options).unwrap();
+                rig.engine.close(key, CloseMode::Orderly);
+                rig.engine.close(other, CloseMode::Abort);
+                closing.push(other);
+            }
+        }
+        while !closing.is_empty() {
+            let Event::Closed { key } = rig.event() else {
+                panic!("round {round}: not a close")
+            };
+            let at = closing
+                .iter()
+                .position(|of| *of == key)
+                .expect("closed once");
+            closing.swap_remove(at);
+        }
+    }
+    assert_eq!(rig.engine.open_keys(), 1);
+    assert_eq!(kernel_workers(), 0);
+}
+
 #[test]
 fn a_submission_queue_of_four_takes_any_number_of_operations() {
     let mut rig = Rig::new(&EngineConfig {

@@ -63,3 +63,41 @@ impl Drop for KernelMemory {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::slots::{Role, Sending};
+    use super::super::waker::UringWaker;
+    use super::*;
+    use fastport_buffer::{Piece, SendBatch, SharedFrame};
+    use std::sync::Arc;
+
+    /// Memory with a send of `frame` in flight.
+    fn sending(frame: &SharedFrame) -> KernelMemory {
+        let mut batch = SendBatch::default();
+        batch.push(Piece::Shared(frame.clone(), 0..frame.len()));
+        let mut slots = Slots::default();
+        let socket = std::fs::File::open("/dev/null").unwrap().into();
+        let key = slots.insert(socket, Role::Session);
+        slots.find(key).unwrap().sending = Some(Sending { batch, sent: 0 });
+        KernelMemory::new(Parts {
+            slots,
+            buffers: ProvidedBuffers::new(2, 64).unwrap(),
+            scratch: SendScratch::default(),
+            wake_read: WakeRead::new(UringWaker::open().unwrap()),
+        })
+    }
+
+    #[test]
+    fn what_the_kernel_may_hold_is_leaked_and_the_rest_freed() {
+        let frame: SharedFrame = vec![1; 10].into();
+        drop(sending(&frame));
+        assert_eq!(Arc::strong_count(&frame), 2);
+
+        let frame: SharedFrame = vec![1; 10].into();
+        let mut memory = sending(&frame);
+        memory.release();
+        drop(memory);
+        assert_eq!(Arc::strong_count(&frame), 1);
+    }
+}
