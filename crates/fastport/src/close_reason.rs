@@ -1,0 +1,152 @@
+//! Why a session ended: one list, stable from the first release.
+
+use crate::net::framer::FrameError;
+use fastport_protocol::PacketId;
+use std::fmt;
+use std::io;
+
+/// Why a session ended, as the handler is told and as it is counted.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The peer closed its side, and everything that it sent was handled.
+    PeerClosed,
+    /// The peer closed its side in the middle of a frame.
+    PeerTruncated,
+    /// The connection was reset or failed; the system's error code, if there was one.
+    PeerReset {
+        /// `errno` or the Winsock code.
+        os_code: Option<i32>,
+    },
+    /// The application asked for it with [`Session::disconnect`](crate::Session::disconnect).
+    Requested,
+    /// Nothing was received for the idle time limit.
+    Idle,
+    /// No first packet came within the time limit.
+    FirstPacketTimeout,
+    /// A frame was begun and not finished within the time limit.
+    FrameTimeout,
+    /// Something was queued and the peer took nothing for the time limit.
+    WriteStalled,
+    /// The send queue reached its hard limit.
+    SendOverflow,
+    /// The peer broke the frame format.
+    Protocol(FrameError),
+    /// A payload did not decode as its message.
+    Undecodable {
+        /// The id that named the message.
+        id: PacketId,
+    },
+    /// A handler panicked while it served this session.
+    HandlerPanic,
+    /// The server is stopping.
+    Stopping,
+    /// An outgoing connection could not be made.
+    ConnectFailed {
+        /// `errno` or the Winsock code.
+        os_code: Option<i32>,
+    },
+    /// An outgoing connection was not made within the time limit.
+    ConnectTimeout,
+    /// The worker that owned the session failed.
+    WorkerFailed,
+}
+
+impl CloseReason {
+    /// The reason's number: stable, dense, the index of its counter.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::PeerClosed => 0,
+            Self::PeerTruncated => 1,
+            Self::PeerReset { .. } => 2,
+            Self::Requested => 3,
+            Self::Idle => 4,
+            Self::FirstPacketTimeout => 5,
+            Self::FrameTimeout => 6,
+            Self::WriteStalled => 7,
+            Self::SendOverflow => 8,
+            Self::Protocol(_) => 9,
+            Self::Undecodable { .. } => 10,
+            Self::HandlerPanic => 11,
+            Self::Stopping => 12,
+            Self::ConnectFailed { .. } => 13,
+            Self::ConnectTimeout => 14,
+            Self::WorkerFailed => 15,
+        }
+    }
+
+    /// The names of the codes, in their order, as metrics show them.
+    pub const NAMES: [&'static str; 16] = [
+        "peer_closed",
+        "peer_truncated",
+        "peer_reset",
+        "requested",
+        "idle",
+        "first_packet_timeout",
+        "frame_timeout",
+        "write_stalled",
+        "send_overflow",
+        "protocol",
+        "undecodable",
+        "handler_panic",
+        "stopping",
+        "connect_failed",
+        "connect_timeout",
+        "worker_failed",
+    ];
+
+    /// The reason's name in [`CloseReason::NAMES`].
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        Self::NAMES[self.code() as usize]
+    }
+
+    /// Whether what is queued is still worth sending: the peer is there and keeps the rules.
+    #[must_use]
+    pub const fn flushes(self) -> bool {
+        matches!(
+            self,
+            Self::PeerClosed
+                | Self::PeerTruncated
+                | Self::Requested
+                | Self::Idle
+                | Self::FirstPacketTimeout
+                | Self::FrameTimeout
+                | Self::Protocol(_)
+                | Self::Undecodable { .. }
+                | Self::HandlerPanic
+                | Self::Stopping
+        )
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PeerClosed => f.write_str("the peer closed the connection"),
+            Self::PeerTruncated => f.write_str("the peer closed in the middle of a frame"),
+            Self::PeerReset { os_code } => with_code(f, "the connection was reset", *os_code),
+            Self::Requested => f.write_str("the application asked for it"),
+            Self::Idle => f.write_str("nothing was received for the idle time limit"),
+            Self::FirstPacketTimeout => f.write_str("no first packet came in time"),
+            Self::FrameTimeout => f.write_str("a frame was not finished in time"),
+            Self::WriteStalled => f.write_str("the peer read nothing for the time limit"),
+            Self::SendOverflow => f.write_str("the send queue reached its limit"),
+            Self::Protocol(error) => write!(f, "protocol violation: {error}"),
+            Self::Undecodable { id } => write!(f, "the payload of packet {id} does not decode"),
+            Self::HandlerPanic => f.write_str("the handler panicked"),
+            Self::Stopping => f.write_str("the server is stopping"),
+            Self::ConnectFailed { os_code } => with_code(f, "connecting failed", *os_code),
+            Self::ConnectTimeout => f.write_str("connecting took too long"),
+            Self::WorkerFailed => f.write_str("the worker failed"),
+        }
+    }
+}
+
+fn with_code(f: &mut fmt::Formatter<'_>, what: &str, os_code: Option<i32>) -> fmt::Result {
+    match os_code {
+        Some(code) => write!(f, "{what}: {}", io::Error::from_raw_os_error(code)),
+        None => f.write_str(what),
+    }
+}

@@ -1,0 +1,137 @@
+//! Settings of an I/O service and its sessions, their defaults and ranges.
+
+use fastport_engine::{EngineConfig, EngineKind, SocketOptions};
+use std::fmt;
+use std::time::Duration;
+
+/// Limits and times of each session. Defaults are meant for a public server.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SessionConfig {
+    /// Largest frame that is taken, header included: 4 to 65,535 bytes.
+    pub frame_bytes_max: usize,
+    /// Above so many queued bytes `send` reports back-pressure and reading pauses.
+    pub send_high_watermark: usize,
+    /// Below so many queued bytes reading goes on and `on_writable` is called.
+    pub send_low_watermark: usize,
+    /// At so many queued bytes the session is closed.
+    pub send_queue_max: usize,
+    /// Above so many bytes waiting for a pool handler reading pauses; it goes on below half.
+    pub receive_high_watermark: usize,
+    /// A session that receives nothing for so long is closed; zero turns it off.
+    pub idle_timeout: Duration,
+    /// A session whose first packet takes longer is closed; zero turns it off.
+    pub first_packet_timeout: Duration,
+    /// A frame that takes longer from its first byte closes the session; zero turns it off.
+    pub frame_timeout: Duration,
+    /// A session with queued bytes of which none is taken for so long is closed; zero turns it off.
+    pub write_stall_timeout: Duration,
+    /// How long a disconnect may take to flush what is queued.
+    pub flush_timeout: Duration,
+    /// How long a half-closed session waits for the peer's FIN.
+    pub linger_timeout: Duration,
+    /// How long an outgoing connection may take to be made.
+    pub connect_timeout: Duration,
+    /// What happens to a payload that does not decode.
+    pub undecodable: Undecodable,
+    /// Options of the sessions' sockets.
+    pub socket: SocketOptions,
+}
+
+/// What happens to a payload that does not decode as its message.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum Undecodable {
+    /// The session is closed.
+    #[default]
+    Close,
+    /// The packet is counted and dropped.
+    CountAndDrop,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self {
+            frame_bytes_max: crate::net::framer::FRAME_BYTES_MAX,
+            send_high_watermark: 256 * 1024,
+            send_low_watermark: 128 * 1024,
+            send_queue_max: 1024 * 1024,
+            receive_high_watermark: 256 * 1024,
+            idle_timeout: Duration::from_secs(60),
+            first_packet_timeout: Duration::ZERO,
+            frame_timeout: Duration::from_secs(20),
+            write_stall_timeout: Duration::from_secs(10),
+            flush_timeout: Duration::from_secs(2),
+            linger_timeout: Duration::from_secs(2),
+            connect_timeout: Duration::from_secs(5),
+            undecodable: Undecodable::Close,
+            socket: SocketOptions::default(),
+        }
+    }
+}
+
+/// How handlers are run.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Dispatch {
+    /// On the I/O worker: no hand-off; handlers must be short.
+    Inline,
+    /// On a pool of so many event workers, in order for each session; handlers may block.
+    Pool {
+        /// Threads; at least 1.
+        workers: usize,
+    },
+}
+
+/// Settings of an I/O service.
+#[derive(Clone, Debug)]
+pub struct ServiceConfig {
+    /// The engine, or `None` for the best that this machine permits.
+    pub engine: Option<EngineKind>,
+    /// I/O workers; at least 1.
+    pub workers: usize,
+    /// How handlers are run.
+    pub dispatch: Dispatch,
+    /// Sessions over all workers; connections above it are closed at once.
+    pub sessions_max: usize,
+    /// Limits and times of each session.
+    pub session: SessionConfig,
+    /// Sizes of each worker's engine; `sessions_max` of it is derived.
+    pub engine_config: EngineConfig,
+    /// Connections that the kernel keeps before they are accepted.
+    pub backlog: u32,
+    /// Accepts posted in advance over all workers (IOCP).
+    pub accepts_posted: u16,
+}
+
+impl Default for ServiceConfig {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            engine: None,
+            workers: cores,
+            dispatch: Dispatch::Pool { workers: cores },
+            sessions_max: 10_000,
+            session: SessionConfig::default(),
+            engine_config: EngineConfig::default(),
+            backlog: 1024,
+            accepts_posted: 256,
+        }
+    }
+}
+
+/// A setting that is out of range, or that contradicts another.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{key} = {value}: {expected}")]
+pub struct ConfigError {
+    /// The setting's key as in a configuration file.
+    pub key: &'static str,
+    /// What was given.
+    pub value: String,
+    /// What is allowed.
+    pub expected: String,
+}
+
+impl ConfigError {
+    /// An error for `key`.
+    pub fn new(key: &'static str, value: impl fmt::Display, expected: impl Into<String>) -> Self {
+        Self { key, value: value.to_string(), expected: expected.into() }
+    }
+}

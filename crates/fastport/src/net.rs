@@ -1,0 +1,4 @@
+//! From bytes to packets: framing, the packet that a handler sees, typed routing.
+
+pub mod framer;
+pub mod packet;
