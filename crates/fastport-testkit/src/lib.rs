@@ -1,1 +1,3 @@
-//! placeholder
+//! Test support for FastPort: what tests of several crates share. Never part of a release.
+
+pub mod alloc_counter;

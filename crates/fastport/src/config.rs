@@ -132,6 +132,17 @@ pub struct ConfigError {
 impl ConfigError {
     /// An error for `key`.
     pub fn new(key: &'static str, value: impl fmt::Display, expected: impl Into<String>) -> Self {
-        Self { key, value: value.to_string(), expected: expected.into() }
+        Self {
+            key,
+            value: value.to_string(),
+            expected: expected.into(),
+        }
+    }
+}
+
+impl ServiceConfig {
+    /// stub
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        Ok(())
     }
 }

@@ -1,1 +1,33 @@
-//! placeholder
+//! FastPort: TCP servers with many long-lived sessions, completion-based on every system.
+//!
+//! Write a [`Handler`], or closures on a [`ServerBuilder`], and run. Sessions, framing, back-pressure, time
+//! limits, ordered dispatch and draining are here; io_uring, IOCP or a readiness fallback is below.
+#![forbid(unsafe_code)]
+
+mod close_reason;
+pub mod config;
+mod dispatch;
+mod error;
+mod handler;
+mod io_service;
+pub mod net;
+pub mod server;
+mod session;
+mod stats;
+mod worker;
+
+pub use close_reason::CloseReason;
+pub use config::{ConfigError, Dispatch, ServiceConfig, SessionConfig, Undecodable};
+pub use error::{Error, SendError, SendStatus};
+pub use fastport_buffer::SharedFrame;
+pub use fastport_engine::{EngineConfig, EngineError, EngineKind, KeepAlive, SocketOptions};
+pub use fastport_protocol as protocol;
+pub use fastport_protocol::{Identified, PacketId};
+pub use handler::Handler;
+pub use io_service::{IoService, StopReport};
+pub use net::framer::{FrameError, Framing, PacketFramer};
+pub use net::packet::Packet;
+pub use net::router::Router;
+pub use server::{Server, ServerBuilder};
+pub use session::handle::{AlreadyAttached, Session, SessionId, shared_frame};
+pub use stats::snapshot::StatsSnapshot;

@@ -2,3 +2,4 @@
 
 pub mod framer;
 pub mod packet;
+pub mod router;

@@ -75,8 +75,16 @@ impl PacketFramer {
     /// A framer that refuses frames above `bytes_max`, header included; clamped to 4 to 65,535.
     #[must_use]
     pub const fn new(bytes_max: usize) -> Self {
-        let bytes_max = if bytes_max > FRAME_BYTES_MAX { FRAME_BYTES_MAX } else { bytes_max };
-        let bytes_max = if bytes_max < HEADER_BYTES { HEADER_BYTES } else { bytes_max };
+        let bytes_max = if bytes_max > FRAME_BYTES_MAX {
+            FRAME_BYTES_MAX
+        } else {
+            bytes_max
+        };
+        let bytes_max = if bytes_max < HEADER_BYTES {
+            HEADER_BYTES
+        } else {
+            bytes_max
+        };
         Self { bytes_max }
     }
 
@@ -86,13 +94,18 @@ impl PacketFramer {
     /// When no frame of that size is allowed. Two bytes are enough to know.
     #[inline]
     pub fn declared_bytes(&self, bytes: &[u8]) -> Result<Option<usize>, FrameError> {
-        let &[high, low, ..] = bytes else { return Ok(None) };
+        let &[high, low, ..] = bytes else {
+            return Ok(None);
+        };
         let declared = usize::from(u16::from_be_bytes([high, low]));
         if declared < HEADER_BYTES {
             return Err(FrameError::TooSmall { bytes: declared });
         }
         if declared > self.bytes_max {
-            return Err(FrameError::TooLarge { bytes: declared, bytes_max: self.bytes_max });
+            return Err(FrameError::TooLarge {
+                bytes: declared,
+                bytes_max: self.bytes_max,
+            });
         }
         Ok(Some(declared))
     }
@@ -104,7 +117,10 @@ impl PacketFramer {
         match self.declared_bytes(bytes) {
             Ok(Some(declared)) if bytes.len() >= declared => {
                 let id = PacketId::new(u16::from_be_bytes([bytes[2], bytes[3]]));
-                Framing::Ok(Frame { id, bytes: declared })
+                Framing::Ok(Frame {
+                    id,
+                    bytes: declared,
+                })
             }
             Ok(_) => Framing::NeedMore,
             Err(error) => Framing::Invalid(error),
@@ -124,7 +140,7 @@ impl Default for PacketFramer {
 pub fn header(id: PacketId, payload_bytes: usize) -> Option<[u8; HEADER_BYTES]> {
     let bytes = payload_bytes.checked_add(HEADER_BYTES)?;
     let size = u16::try_from(bytes).ok()?.to_be_bytes();
-    let id = id.value().to_be_bytes();
+    let id = id.number().to_be_bytes();
     Some([size[0], size[1], id[0], id[1]])
 }
 
@@ -143,7 +159,10 @@ mod tests {
     fn a_size_below_the_header_is_known_after_two_bytes() {
         for size in 0u8..4 {
             let framing = PacketFramer::default().try_frame(&[0, size]);
-            assert_eq!(framing, Framing::Invalid(FrameError::TooSmall { bytes: size.into() }));
+            assert_eq!(
+                framing,
+                Framing::Invalid(FrameError::TooSmall { bytes: size.into() })
+            );
         }
         assert_eq!(PacketFramer::default().try_frame(&[0]), Framing::NeedMore);
         assert_eq!(PacketFramer::default().try_frame(&[]), Framing::NeedMore);
@@ -152,14 +171,23 @@ mod tests {
     #[test]
     fn a_frame_above_the_maximum_is_known_after_two_bytes() {
         let framing = PacketFramer::new(100).try_frame(&[0, 101]);
-        let error = FrameError::TooLarge { bytes: 101, bytes_max: 100 };
+        let error = FrameError::TooLarge {
+            bytes: 101,
+            bytes_max: 100,
+        };
         assert_eq!(framing, Framing::Invalid(error));
-        assert_eq!(PacketFramer::new(100).try_frame(&[0, 100]), Framing::NeedMore);
+        assert_eq!(
+            PacketFramer::new(100).try_frame(&[0, 100]),
+            Framing::NeedMore
+        );
     }
 
     #[test]
     fn the_largest_payload_is_65_531_bytes() {
-        assert_eq!(header(PacketId::new(0x1234), 65_531), Some([0xff, 0xff, 0x12, 0x34]));
+        assert_eq!(
+            header(PacketId::new(0x1234), 65_531),
+            Some([0xff, 0xff, 0x12, 0x34])
+        );
         assert_eq!(header(PacketId::new(1), 65_532), None);
         assert_eq!(header(PacketId::new(1), usize::MAX), None);
     }

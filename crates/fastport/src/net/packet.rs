@@ -18,12 +18,20 @@ pub struct Packet<'a> {
 impl<'a> Packet<'a> {
     /// A packet from a whole frame. The framer has checked that it is one.
     pub(crate) fn new(id: PacketId, frame: &'a [u8]) -> Self {
-        Self { id, frame, source: None }
+        Self {
+            id,
+            frame,
+            source: None,
+        }
     }
 
     /// A packet whose frame begins at `at` in `chunk`.
     pub(crate) fn in_chunk(id: PacketId, frame: &'a [u8], chunk: &'a Chunk, at: usize) -> Self {
-        Self { id, frame, source: Some((chunk, at)) }
+        Self {
+            id,
+            frame,
+            source: Some((chunk, at)),
+        }
     }
 
     /// The packet's id.
@@ -59,6 +67,9 @@ impl<'a> Packet<'a> {
 
 impl fmt::Debug for Packet<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Packet").field("id", &self.id).field("bytes", &self.frame.len()).finish()
+        f.debug_struct("Packet")
+            .field("id", &self.id)
+            .field("bytes", &self.frame.len())
+            .finish()
     }
 }

@@ -1,0 +1,111 @@
+//! The event workers: threads that run the strands of sessions which have work.
+//!
+//! One queue of ready strands under one lock, first in first out. The lock is taken once per run of a
+//! strand, which is a batch of packets, not per packet. Sleepers are counted under the same lock, so a
+//! wake-up can not be lost.
+
+use crate::Error;
+use crate::dispatch::strand::Strand;
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+/// Strands that are ready to run.
+#[derive(Default)]
+pub(crate) struct ReadyQueue {
+    state: Mutex<ReadyState>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct ReadyState {
+    ready: VecDeque<Arc<Strand>>,
+    sleepers: usize,
+    stopping: bool,
+}
+
+impl ReadyQueue {
+    /// Puts a strand at the tail. The strand's own state keeps it from being in here twice.
+    pub(crate) fn inject(&self, strand: Arc<Strand>) {
+        let mut state = self.state.lock();
+        state.ready.push_back(strand);
+        if state.sleepers > 0 {
+            self.wake.notify_one();
+        }
+    }
+
+    /// The next strand; blocks while there is none. `None` when the pool stops and the queue is empty.
+    fn next(&self) -> Option<Arc<Strand>> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(strand) = state.ready.pop_front() {
+                return Some(strand);
+            }
+            if state.stopping {
+                return None;
+            }
+            state.sleepers += 1;
+            self.wake.wait(&mut state);
+            state.sleepers -= 1;
+        }
+    }
+}
+
+/// A pool of event workers.
+pub(crate) struct EventPool {
+    queue: Arc<ReadyQueue>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl EventPool {
+    /// Starts `workers` threads.
+    ///
+    /// # Errors
+    /// When the system gives no thread; those that were started end.
+    pub(crate) fn start(workers: usize) -> Result<Self, Error> {
+        let pool = Self {
+            queue: Arc::default(),
+            threads: Mutex::default(),
+        };
+        for index in 0..workers {
+            let name = format!("fastport-event-{index}");
+            let queue = pool.queue.clone();
+            let thread = thread::Builder::new()
+                .name(name.clone())
+                .spawn(move || {
+                    while let Some(strand) = queue.next() {
+                        strand.run(&queue);
+                    }
+                })
+                .map_err(|source| Error::Thread { name, source })?;
+            pool.threads.lock().push(thread);
+        }
+        Ok(pool)
+    }
+
+    /// Where strands become ready.
+    pub(crate) fn queue(&self) -> &ReadyQueue {
+        &self.queue
+    }
+
+    /// Lets the workers finish what is queued and joins them. Called on an event worker it does not wait
+    /// for that one. Calling it again does nothing.
+    pub(crate) fn stop(&self) {
+        self.queue.state.lock().stopping = true;
+        self.queue.wake.notify_all();
+        let threads = std::mem::take(&mut *self.threads.lock());
+        for thread in threads {
+            if thread.thread().id() != thread::current().id() {
+                // Handlers' panics are caught inside; there is nothing else to learn.
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl Drop for EventPool {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

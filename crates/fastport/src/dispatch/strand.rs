@@ -1,0 +1,276 @@
+//! A session's strand: its work in order, one piece at a time, on whatever event worker is free.
+//!
+//! ```text
+//!            push                        run ends, nothing left
+//!   Idle ------------> Scheduled ------------------------------> Idle
+//!                       ^     |
+//!     unblock, or the   |     | the send queue is above its high watermark
+//!     session's end     |     v
+//!                       Blocked
+//! ```
+//!
+//! Invariant: the strand is in the ready queue, or being run, exactly while it is `Scheduled`; so it is
+//! never run by two threads at once. Queue and state change under one lock.
+
+use crate::dispatch::event_pool::ReadyQueue;
+use crate::net::framer::{Framing, PacketFramer};
+use crate::worker::receive::note_panic;
+use crate::{CloseReason, Packet, Session};
+use fastport_buffer::Chunk;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// After so many packets a strand goes to the tail of the ready queue.
+const PACKETS_PER_RUN: usize = 64;
+/// After so long as well.
+const TIME_PER_RUN: Duration = Duration::from_micros(200);
+
+/// One thing to do for a session.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// Call `on_accepted`.
+    Accepted,
+    /// Call `on_connected`.
+    Connected,
+    /// Deliver the whole frames that fill this chunk.
+    Frames(Chunk),
+    /// Call `on_writable`.
+    Writable,
+    /// Everything before is handled: ask for the session's end.
+    End(CloseReason),
+    /// Call `on_disconnected`. The last work of a session.
+    Disconnected(CloseReason),
+}
+
+impl Work {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Frames(chunk) => chunk.len(),
+            _ => 0,
+        }
+    }
+}
+
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum State {
+    Idle,
+    Scheduled,
+    Blocked,
+}
+
+#[derive(Debug)]
+struct Inner {
+    queue: VecDeque<Work>,
+    state: State,
+}
+
+/// The ordered work of one session. Held by the session's slot and, while scheduled, by the pool.
+#[derive(Debug)]
+pub(crate) struct Strand {
+    session: Session,
+    inner: Mutex<Inner>,
+    queued_bytes: AtomicUsize,
+}
+
+/// Why a run ended before its work did.
+enum Stop {
+    Budget,
+    Blocked,
+}
+
+impl Strand {
+    pub(crate) fn new(session: Session) -> Arc<Self> {
+        Arc::new(Self {
+            session,
+            inner: Mutex::new(Inner {
+                queue: VecDeque::new(),
+                state: State::Idle,
+            }),
+            queued_bytes: AtomicUsize::new(0),
+        })
+    }
+
+    /// Bytes of frames that wait for their handler.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.queued_bytes.load(Ordering::Acquire)
+    }
+
+    /// Appends work; any thread, in practice the owning worker.
+    pub(crate) fn push(self: &Arc<Self>, work: Work, ready: &ReadyQueue) {
+        self.queued_bytes.fetch_add(work.bytes(), Ordering::AcqRel);
+        let run = {
+            let mut inner = self.inner.lock();
+            let unblocks = matches!(work, Work::Disconnected(_));
+            inner.queue.push_back(work);
+            let run = inner.state == State::Idle || inner.state == State::Blocked && unblocks;
+            if run {
+                inner.state = State::Scheduled;
+            }
+            run
+        };
+        if run {
+            ready.inject(self.clone());
+        }
+    }
+
+    /// The send queue has room again: a blocked strand goes on.
+    pub(crate) fn unblock(self: &Arc<Self>, ready: &ReadyQueue) {
+        let run = {
+            let mut inner = self.inner.lock();
+            let run = inner.state == State::Blocked;
+            if run {
+                inner.state = State::Scheduled;
+            }
+            run
+        };
+        if run {
+            ready.inject(self.clone());
+        }
+    }
+
+    /// Does what is queued, up to the budget. On an event worker.
+    pub(crate) fn run(self: Arc<Self>, ready: &ReadyQueue) {
+        let mut mine = std::mem::take(&mut self.inner.lock().queue);
+        let mut budget = Budget::begin();
+        let mut stop = None;
+        while stop.is_none()
+            && let Some(work) = mine.pop_front()
+        {
+            stop = self.perform(work, &mut mine, &mut budget);
+        }
+        self.end_run(mine, stop, ready);
+    }
+
+    /// Puts back what was not done and decides what comes next.
+    fn end_run(self: Arc<Self>, mut mine: VecDeque<Work>, stop: Option<Stop>, ready: &ReadyQueue) {
+        let next = {
+            let mut inner = self.inner.lock();
+            // What came meanwhile goes behind what is left.
+            mine.append(&mut inner.queue);
+            inner.queue = mine;
+            let ends = inner
+                .queue
+                .iter()
+                .any(|work| matches!(work, Work::Disconnected(_)));
+            inner.state = match stop {
+                _ if inner.queue.is_empty() => State::Idle,
+                Some(Stop::Blocked) if !ends => State::Blocked,
+                _ => State::Scheduled,
+            };
+            inner.state
+        };
+        match next {
+            State::Idle => {}
+            State::Scheduled => ready.inject(self),
+            // The owner looks at the send queue after this, however the two met, and unblocks.
+            State::Blocked => self.session.shared().attend(),
+        }
+    }
+
+    fn perform(&self, work: Work, mine: &mut VecDeque<Work>, budget: &mut Budget) -> Option<Stop> {
+        let session = &self.session;
+        let shared = session.shared();
+        let bytes = work.bytes();
+        match work {
+            Work::Accepted => self.call(|handler| handler.on_accepted(session)),
+            Work::Connected => self.call(|handler| handler.on_connected(session)),
+            Work::Frames(mut chunk) => {
+                let (at, stop) = self.deliver(&chunk, budget);
+                if stop.is_some() && at < chunk.len() {
+                    chunk.advance(at);
+                    mine.push_front(Work::Frames(chunk));
+                    self.done_with(at);
+                } else {
+                    self.done_with(bytes);
+                }
+                return stop;
+            }
+            Work::Writable if shared.is_disconnect_requested() => {}
+            Work::Writable => self.call(|handler| handler.on_writable(session)),
+            Work::End(reason) => shared.request_disconnect(reason),
+            Work::Disconnected(reason) => {
+                self.call(|handler| handler.on_disconnected(session, reason));
+            }
+        }
+        None
+    }
+
+    /// Delivers the frames of a chunk. Returns how far it came, and why it stopped there.
+    fn deliver(&self, chunk: &Chunk, budget: &mut Budget) -> (usize, Option<Stop>) {
+        let session = &self.session;
+        let shared = session.shared();
+        let bytes = chunk.as_slice();
+        let mut at = 0;
+        let mut stop = None;
+        // The worker has checked the frames against its own maximum.
+        let framer = PacketFramer::default();
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            while let Framing::Ok(frame) = framer.try_frame(&bytes[at..]) {
+                if shared.is_disconnect_requested() {
+                    at = bytes.len();
+                    return;
+                }
+                if shared.is_above_high() {
+                    stop = Some(Stop::Blocked);
+                    return;
+                }
+                if budget.is_spent() {
+                    stop = Some(Stop::Budget);
+                    return;
+                }
+                let whole = &bytes[at..at + frame.bytes];
+                let packet = Packet::in_chunk(frame.id, whole, chunk, at);
+                at += frame.bytes;
+                shared.handler.on_packet(session, packet);
+            }
+        }));
+        if let Err(panic) = outcome {
+            note_panic(session, panic);
+            return (bytes.len(), None);
+        }
+        (at, stop)
+    }
+
+    /// Calls a handler. A panic ends the session, not the event worker.
+    fn call(&self, act: impl FnOnce(&dyn crate::Handler)) {
+        let handler = &*self.session.shared().handler;
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| act(handler))) {
+            note_panic(&self.session, panic);
+        }
+    }
+
+    /// Bytes were handled: the owner may read on when half of the watermark is free.
+    fn done_with(&self, bytes: usize) {
+        let before = self.queued_bytes.fetch_sub(bytes, Ordering::AcqRel);
+        let resume_below = self.session.shared().config.receive_high_watermark / 2;
+        if before > resume_below && before - bytes <= resume_below {
+            self.session.shared().attend();
+        }
+    }
+}
+
+/// How much one run may do before other strands have their turn.
+struct Budget {
+    packets: usize,
+    until: Instant,
+}
+
+impl Budget {
+    fn begin() -> Self {
+        Self {
+            packets: 0,
+            until: Instant::now() + TIME_PER_RUN,
+        }
+    }
+
+    /// Counts a packet; the clock is read every few of them.
+    fn is_spent(&mut self) -> bool {
+        self.packets += 1;
+        self.packets > PACKETS_PER_RUN
+            || (self.packets > 1 && self.packets % 8 == 1 && Instant::now() >= self.until)
+    }
+}

@@ -1,0 +1,379 @@
+//! The I/O service: a pool of workers, each with its own completion queue.
+//!
+//! It owns the threads. Listeners live on the first worker and hand connections to the worker with the
+//! fewest sessions; connectors go to that worker directly. A worker that dies is an error that
+//! [`IoService::wait`] and [`IoService::stop`] report, never silence.
+
+use crate::config::{Dispatch, ServiceConfig};
+use crate::dispatch::event_pool::EventPool;
+use crate::session::handle::{Session, SessionId};
+use crate::stats::snapshot::StatsSnapshot;
+use crate::worker::link::{Command, ServiceShared, WorkerLink};
+use crate::worker::receive::panic_text;
+use crate::worker::{Peer, Worker};
+use crate::{CloseReason, Error, Handler};
+use crossbeam_queue::SegQueue;
+use fastport_engine::{Choice, Drained, Engine, EngineConfig, EngineError, EngineKind, Mailbox};
+use parking_lot::{Condvar, Mutex};
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// A running pool of I/O workers. Dropping it resets what is left and joins the threads.
+pub struct IoService {
+    shared: Arc<ServiceShared>,
+    links: Vec<Arc<WorkerLink>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    ended: Arc<Ended>,
+    choice: Choice,
+    stopping: AtomicBool,
+    started: Instant,
+}
+
+/// How a stop went.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct StopReport {
+    /// What the service did in its life.
+    pub stats: StatsSnapshot,
+    /// Sessions that there were when the stop began.
+    pub sessions_at_stop: usize,
+    /// How long the stop took.
+    pub took: Duration,
+    /// How long the service ran, the stop included.
+    pub uptime: Duration,
+    /// Operations whose memory was leaked because the kernel did not let go of it in time; 0 is normal.
+    pub leaked_operations: usize,
+    /// The first worker failure, if there was one.
+    pub failure: Option<Error>,
+}
+
+/// Which workers have ended, and how.
+#[derive(Default)]
+struct Ended {
+    state: Mutex<EndedState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct EndedState {
+    workers: usize,
+    leaked_operations: usize,
+    failure: Option<Error>,
+}
+
+impl IoService {
+    /// Starts the workers, and the event pool if handlers run on one. Blocks until all are ready.
+    ///
+    /// # Errors
+    /// A setting out of range, an engine that this machine does not permit, threads that can not start.
+    pub fn start(config: ServiceConfig) -> Result<Self, Error> {
+        config.validate()?;
+        let choice = EngineKind::choose(config.engine)?;
+        if config.engine.is_none() && choice.kind == EngineKind::Poll {
+            tracing::info!(reason = %choice.reason, "using the poll engine");
+        }
+        let pool = match config.dispatch {
+            Dispatch::Inline => None,
+            Dispatch::Pool { workers } => Some(EventPool::start(workers)?),
+        };
+        let shared = Arc::new(ServiceShared::new(config, pool));
+        match choice.kind {
+            #[cfg(target_os = "linux")]
+            EngineKind::IoUring => Self::launch::<fastport_engine::UringEngine>(shared, choice),
+            /*POLL*/
+            kind => Err(Error::Engine(EngineError::Unavailable {
+                engine: kind.name(),
+                reason: "it is not part of this build".into(),
+            })),
+        }
+    }
+
+    fn launch<E: Engine>(shared: Arc<ServiceShared>, choice: Choice) -> Result<Self, Error> {
+        let ended = Arc::new(Ended::default());
+        let mut threads = Vec::new();
+        let mut links = Vec::new();
+        let mut starts: Vec<Sender<Arc<[Peer<E>]>>> = Vec::new();
+        for index in 0..shared.config.workers {
+            let (ready, is_ready) = channel();
+            let (start, may_start) = channel();
+            let (service, ended) = (shared.clone(), ended.clone());
+            let name = format!("fastport-io-{index}");
+            let thread = std::thread::Builder::new()
+                .name(name.clone())
+                .spawn(move || run_worker::<E>(index, service, &ended, &ready, &may_start))
+                .map_err(|source| Error::Thread { name, source })?;
+            threads.push(thread);
+            // A dropped channel ends the workers that are ready: they never get their peers.
+            links.push(is_ready.recv().map_err(|_| Error::Stopped)??);
+            starts.push(start);
+        }
+        let peers: Arc<[Peer<E>]> = links
+            .iter()
+            .map(|link: &Arc<WorkerLink>| Peer {
+                link: link.clone(),
+                adoptions: SegQueue::new(),
+            })
+            .collect();
+        for start in starts {
+            start.send(peers.clone()).map_err(|_| Error::Stopped)?;
+        }
+        Ok(Self {
+            shared,
+            links,
+            threads: Mutex::new(threads),
+            ended,
+            choice,
+            stopping: AtomicBool::new(false),
+            started: Instant::now(),
+        })
+    }
+
+    /// Starts to listen. Returns the address, with the port that the system chose for port 0. Blocks until
+    /// the socket listens.
+    ///
+    /// # Errors
+    /// The address is taken, not ours, not permitted; or the service is stopping.
+    pub fn listen(
+        &self,
+        address: SocketAddr,
+        handler: Arc<dyn Handler>,
+    ) -> Result<SocketAddr, Error> {
+        self.check_running()?;
+        let (reply, answer) = channel();
+        self.links[0].mailbox.post(Command::Listen {
+            address,
+            handler,
+            reply,
+        });
+        answer.recv().map_err(|_| Error::Stopped)?
+    }
+
+    /// Starts to connect. `done` is called once, on a worker: with the session just before
+    /// [`Handler::on_connected`], or with the reason why there is none (then no handler method is called).
+    /// It must not block.
+    ///
+    /// # Errors
+    /// When the service is stopping; `done` is not called then.
+    pub fn connect(
+        &self,
+        to: SocketAddr,
+        handler: Arc<dyn Handler>,
+        done: impl FnOnce(Result<Session, CloseReason>) + Send + 'static,
+    ) -> Result<(), Error> {
+        self.check_running()?;
+        let lightest = self
+            .links
+            .iter()
+            .min_by_key(|link| link.load.load(Ordering::Relaxed));
+        let link = lightest.ok_or(Error::Stopped)?;
+        link.load.fetch_add(1, Ordering::Relaxed);
+        self.shared.sessions.fetch_add(1, Ordering::Relaxed);
+        link.mailbox.post(Command::Connect {
+            to,
+            handler,
+            done: Box::new(done),
+        });
+        Ok(())
+    }
+
+    /// The engine that runs.
+    #[must_use]
+    pub fn engine(&self) -> EngineKind {
+        self.choice.kind
+    }
+
+    /// Why that engine was taken.
+    #[must_use]
+    pub fn engine_reason(&self) -> &str {
+        &self.choice.reason
+    }
+
+    /// Settings as they are in force.
+    #[must_use]
+    pub fn config(&self) -> &ServiceConfig {
+        &self.shared.config
+    }
+
+    /// Sessions that there are, connections on their way included.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.shared.sessions.load(Ordering::Relaxed)
+    }
+
+    /// The session with this id, if it exists.
+    #[must_use]
+    pub fn session(&self, id: SessionId) -> Option<Session> {
+        self.shared.registry.find(id)
+    }
+
+    /// Calls `visit` for each session. Sessions may come and go meanwhile.
+    pub fn for_each_session(&self, visit: impl FnMut(&Session)) {
+        self.shared.registry.for_each(visit);
+    }
+
+    /// Totals since the start.
+    #[must_use]
+    pub fn stats(&self) -> StatsSnapshot {
+        let mut sum = StatsSnapshot {
+            sessions: self.sessions() as u64,
+            unhandled: self.shared.unhandled.get(),
+            undecodable: self.shared.undecodable.get(),
+            ..StatsSnapshot::default()
+        };
+        for link in &self.links {
+            sum.add(&link.counters);
+        }
+        sum
+    }
+
+    /// Blocks until the service was stopped by another thread or a worker has failed.
+    ///
+    /// # Errors
+    /// The failure.
+    pub fn wait(&self) -> Result<(), Error> {
+        let mut state = self.ended.state.lock();
+        while state.workers < self.links.len() && state.failure.is_none() {
+            self.ended.changed.wait(&mut state);
+        }
+        state.failure.take().map_or(Ok(()), Err)
+    }
+
+    /// Blocks like [`IoService::wait`], but no longer than `limit`. True when the service has ended.
+    pub fn wait_for(&self, limit: Duration) -> bool {
+        let mut state = self.ended.state.lock();
+        let has_ended =
+            |state: &EndedState| state.workers >= self.links.len() || state.failure.is_some();
+        if !has_ended(&state) {
+            self.ended.changed.wait_for(&mut state, limit);
+        }
+        has_ended(&state)
+    }
+
+    /// Drains and ends the service: no new sessions, what was received is answered, queued bytes are
+    /// flushed, connections are half-closed; what is left at the deadline is reset. Blocks until all
+    /// threads have ended. Not from a handler: that would wait for itself. Calling it again is harmless.
+    pub fn stop(&self, drain: Duration) -> StopReport {
+        let began = Instant::now();
+        let sessions_at_stop = self.sessions();
+        self.begin_stop(drain);
+        for thread in self.threads.lock().drain(..) {
+            // A panic was caught and recorded inside the thread.
+            let _ = thread.join();
+        }
+        if let Some(pool) = &self.shared.pool {
+            pool.stop();
+        }
+        let mut state = self.ended.state.lock();
+        StopReport {
+            stats: self.stats(),
+            sessions_at_stop,
+            took: began.elapsed(),
+            uptime: self.started.elapsed(),
+            leaked_operations: state.leaked_operations,
+            failure: state.failure.take(),
+        }
+    }
+
+    /// Begins what [`IoService::stop`] does and returns at once. Any thread, handlers included. A second
+    /// call can only make the deadline earlier.
+    pub fn begin_stop(&self, drain: Duration) {
+        self.stopping.store(true, Ordering::Release);
+        let deadline = Instant::now() + drain;
+        for link in &self.links {
+            link.mailbox.post(Command::Stop { deadline });
+        }
+    }
+
+    fn check_running(&self) -> Result<(), Error> {
+        if self.stopping.load(Ordering::Acquire) || self.ended.state.lock().failure.is_some() {
+            return Err(Error::Stopped);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for IoService {
+    fn drop(&mut self) {
+        if !self.threads.lock().is_empty() {
+            self.stop(Duration::ZERO);
+        }
+    }
+}
+
+impl std::fmt::Debug for IoService {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IoService")
+            .field("engine", &self.choice.kind)
+            .field("workers", &self.links.len())
+            .field("sessions", &self.sessions())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The life of a worker's thread.
+fn run_worker<E: Engine>(
+    index: usize,
+    service: Arc<ServiceShared>,
+    ended: &Ended,
+    ready: &Sender<Result<Arc<WorkerLink>, EngineError>>,
+    may_start: &Receiver<Arc<[Peer<E>]>>,
+) {
+    let engine = match E::open(&engine_config(&service)) {
+        Ok(engine) => engine,
+        Err(error) => {
+            let _ = ready.send(Err(error));
+            return;
+        }
+    };
+    let link = Arc::new(WorkerLink::new(
+        index,
+        Mailbox::new(engine.waker()),
+        service,
+    ));
+    let _ = ready.send(Ok(link.clone()));
+    let Ok(peers) = may_start.recv() else { return };
+    let mut worker = Worker::new(engine, link, peers);
+    // A panic in here is a defect of ours: the sessions are told, the failure is reported.
+    let outcome = catch_unwind(AssertUnwindSafe(|| worker.run()));
+    let failure = match outcome {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error),
+        Err(panic) => Some(Error::WorkerDied {
+            index,
+            message: panic_text(&panic),
+        }),
+    };
+    if let Some(failure) = &failure {
+        tracing::error!(worker = index, %failure, "an I/O worker failed");
+    }
+    let drained = worker.finish();
+    let mut state = ended.state.lock();
+    state.workers += 1;
+    if let Drained::Leaked { operations } = drained {
+        tracing::error!(
+            worker = index,
+            operations,
+            "the kernel did not let go in time; leaked"
+        );
+        state.leaked_operations += operations;
+    }
+    if state.failure.is_none() {
+        state.failure = failure;
+    }
+    ended.changed.notify_all();
+}
+
+/// The engine's sizes: as configured, for this worker's share of the sessions.
+fn engine_config(service: &ServiceShared) -> EngineConfig {
+    let workers = service.config.workers.max(1);
+    let share = service.config.sessions_max.div_ceil(workers);
+    EngineConfig {
+        sessions_max: u32::try_from(share).unwrap_or(u32::MAX),
+        ..service.config.engine_config.clone()
+    }
+}

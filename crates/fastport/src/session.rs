@@ -1,0 +1,15 @@
+//! Sessions: the handle that anyone may hold, and the state that only the owning worker touches.
+//!
+//! ```text
+//!             any thread                                owning worker only
+//!   Session = Arc<SessionShared>                  Slot { phase, carry, held, deadlines }
+//!     remote half of the send queue  --splice-->    local half of the send queue (OwnerCell)
+//!     disconnect flag with its reason               receive, framing, inline handlers
+//! ```
+
+pub(crate) mod carry;
+pub(crate) mod handle;
+pub(crate) mod registry;
+pub(crate) mod send_queue;
+pub(crate) mod shared;
+pub(crate) mod slot;

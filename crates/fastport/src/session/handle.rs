@@ -1,0 +1,284 @@
+//! The handle of a session: cheap to clone, usable from any thread.
+
+use crate::net::framer;
+use crate::session::shared::{EncodeHere, SessionShared};
+use crate::{CloseReason, Packet, SendError, SendStatus};
+use fastport_buffer::{Piece, SharedFrame};
+use fastport_protocol::PacketId;
+use std::any::Any;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// A session's name: unique in the process, never reused, not a secret.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct SessionId(u64);
+
+impl SessionId {
+    pub(crate) const fn new(id: u64) -> Self {
+        Self(id)
+    }
+
+    /// The number, from 1.
+    #[must_use]
+    pub const fn value(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// One connection's session. Clones name the same session; a handle may outlive the connection, and
+/// sending is then an error.
+///
+/// # Order
+/// What one thread sends arrives in the order in which it sent. What thread B sends before it tells
+/// thread A arrives before what A sends then.
+#[derive(Clone)]
+pub struct Session {
+    shared: Arc<SessionShared>,
+}
+
+impl Session {
+    pub(crate) fn from_shared(shared: Arc<SessionShared>) -> Self {
+        Self { shared }
+    }
+
+    #[inline]
+    pub(crate) fn shared(&self) -> &Arc<SessionShared> {
+        &self.shared
+    }
+
+    /// The session's id.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        self.shared.id
+    }
+
+    /// The peer's address.
+    #[must_use]
+    pub fn peer_address(&self) -> SocketAddr {
+        self.shared.peer
+    }
+
+    /// Whether a listener accepted the session, as opposed to a connector that made it.
+    #[must_use]
+    pub fn is_inbound(&self) -> bool {
+        self.shared.inbound
+    }
+
+    /// Encodes a message straight into the send queue. Does not block; any thread. On the thread that
+    /// owns the session (in an inline handler) it takes no lock; elsewhere a short one.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing of the message is queued then.
+    pub fn send<M: prost::Message>(
+        &self,
+        id: PacketId,
+        message: &M,
+    ) -> Result<SendStatus, SendError> {
+        self.send_with(id, message.encoded_len(), |mut payload| {
+            // The length was computed from the same message, which `&M` keeps from changing.
+            let encoded = message.encode(&mut payload);
+            debug_assert!(encoded.is_ok(), "encoded_len was wrong");
+        })
+    }
+
+    /// Sends `payload` as it is.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing is queued then.
+    pub fn send_bytes(&self, id: PacketId, payload: &[u8]) -> Result<SendStatus, SendError> {
+        self.send_with(id, payload.len(), |memory| memory.copy_from_slice(payload))
+    }
+
+    /// Sends a payload of `payload_bytes` bytes that `encode` writes into the send queue. The memory may
+    /// hold anything before; `encode` must fill it.
+    ///
+    /// # Errors
+    /// [`SendError`]; `encode` was not called then.
+    #[inline]
+    pub fn send_with(
+        &self,
+        id: PacketId,
+        payload_bytes: usize,
+        encode: impl FnOnce(&mut [u8]),
+    ) -> Result<SendStatus, SendError> {
+        let header = frame_header(id, payload_bytes)?;
+        self.shared
+            .enqueue(payload_bytes + framer::HEADER_BYTES, |frame| {
+                let (head, payload) = frame.split_at_mut(framer::HEADER_BYTES);
+                head.copy_from_slice(&header);
+                encode(payload);
+            })
+    }
+
+    /// Sends a received packet on as it is, header included: by reference where that is worth it, so that
+    /// a raw echo or a relay copies nothing. To this session or another.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing is queued then.
+    pub fn forward(&self, packet: &Packet<'_>) -> Result<SendStatus, SendError> {
+        let frame = packet.frame();
+        let Some((chunk, at)) = packet.source() else {
+            return self
+                .shared
+                .enqueue(frame.len(), |memory| memory.copy_from_slice(frame));
+        };
+        let range = at..at + frame.len();
+        let may_lend = !self.shared.worker.is_chunk_scarce();
+        self.shared.enqueue_pieces(frame.len(), |pieces, here| {
+            if !pieces.push_forward(chunk, range, may_lend) {
+                pieces.append(frame.len(), |memory| memory.copy_from_slice(frame));
+            }
+            if let EncodeHere::Under(remote) = here {
+                remote.splice(pieces);
+            }
+        })
+    }
+
+    /// Sends a frame that was encoded once for many sessions; see [`shared_frame`]. It is queued by
+    /// reference.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing is queued then.
+    pub fn send_shared(&self, frame: &SharedFrame) -> Result<SendStatus, SendError> {
+        self.shared.enqueue_pieces(frame.len(), |pieces, here| {
+            if frame.len() <= SHARE_BYTES_MIN {
+                pieces.append(frame.len(), |memory| memory.copy_from_slice(frame));
+            } else {
+                pieces.push(Piece::Shared(frame.clone(), 0..frame.len()));
+            }
+            if let EncodeHere::Under(remote) = here {
+                remote.splice(pieces);
+            }
+        })
+    }
+
+    /// Ends the session: nothing more is delivered, what is queued is flushed within the flush time limit,
+    /// then the connection is half-closed and closed. Any thread; returns at once.
+    pub fn disconnect(&self) {
+        self.disconnect_with(CloseReason::Requested);
+    }
+
+    /// As [`Session::disconnect`], with another reason.
+    pub fn disconnect_with(&self, reason: CloseReason) {
+        self.shared.request_disconnect(reason);
+    }
+
+    /// False from the moment the session's end was asked for.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        !self.shared.is_disconnect_requested()
+    }
+
+    /// Why the session ends or ended, once that was asked for.
+    #[must_use]
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        self.shared.reason()
+    }
+
+    /// Bytes queued or in flight. Exact on the owning worker; elsewhere as of its last turn.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.shared.queued_bytes()
+    }
+
+    /// Attaches a value of the application's to the session, once.
+    ///
+    /// # Errors
+    /// Drops the value and says so when one is attached already.
+    pub fn attach<T: Any + Send + Sync>(&self, value: T) -> Result<(), AlreadyAttached> {
+        self.shared
+            .attach(Box::new(value))
+            .map_err(|()| AlreadyAttached)
+    }
+
+    /// The attached value, if there is one and it is a `T`.
+    #[must_use]
+    pub fn attached<T: Any>(&self) -> Option<&T> {
+        self.shared.attached()?.downcast_ref()
+    }
+
+    /// Whole frames received.
+    #[must_use]
+    pub fn received_packets(&self) -> u64 {
+        self.shared.packets_in.get()
+    }
+
+    /// Bytes received.
+    #[must_use]
+    pub fn received_bytes(&self) -> u64 {
+        self.shared.bytes_in.get()
+    }
+
+    /// Bytes that the kernel took.
+    #[must_use]
+    pub fn sent_bytes(&self) -> u64 {
+        self.shared.bytes_out.get()
+    }
+
+    /// Counts a packet whose id nothing handles; logged at most once a second, and dropped.
+    pub fn note_unhandled(&self, id: PacketId) {
+        self.shared.note_unhandled(id);
+    }
+
+    /// Counts a payload that does not decode as its message, and closes the session if
+    /// [`SessionConfig::undecodable`](crate::SessionConfig) says so.
+    pub fn reject_undecodable(&self, id: PacketId) {
+        self.shared.reject_undecodable(id);
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &self.shared.id)
+            .field("peer", &self.shared.peer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Session {
+    fn eq(&self, other: &Self) -> bool {
+        self.shared.id == other.shared.id
+    }
+}
+
+impl Eq for Session {}
+
+/// A value was attached to the session before.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("a value is attached to the session already")]
+pub struct AlreadyAttached;
+
+/// Encodes a frame once, for [`Session::send_shared`] to any number of sessions.
+///
+/// # Errors
+/// When the frame would be larger than the wire allows.
+pub fn shared_frame<M: prost::Message>(
+    id: PacketId,
+    message: &M,
+) -> Result<SharedFrame, SendError> {
+    let header = frame_header(id, message.encoded_len())?;
+    let mut frame = Vec::with_capacity(header.len() + message.encoded_len());
+    frame.extend_from_slice(&header);
+    let encoded = message.encode(&mut frame);
+    debug_assert!(encoded.is_ok(), "a Vec grows");
+    Ok(frame.into())
+}
+
+/// Shared frames of at most so many bytes are copied: a piece and two contended reference counts cost more.
+const SHARE_BYTES_MIN: usize = 256;
+
+#[inline]
+fn frame_header(id: PacketId, payload_bytes: usize) -> Result<[u8; 4], SendError> {
+    framer::header(id, payload_bytes).ok_or(SendError::TooLarge {
+        id,
+        bytes: payload_bytes.saturating_add(framer::HEADER_BYTES),
+    })
+}

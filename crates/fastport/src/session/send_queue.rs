@@ -1,0 +1,328 @@
+//! The two halves of a session's send queue.
+//!
+//! The local half belongs to the worker: appending to it takes no lock and no atomic read-modify-write.
+//! The remote half is what other threads append to, under its session's lock; the owner splices it
+//! behind the local half before each own append, so what was sent first goes out first. A byte becomes
+//! visible to the sender only with its whole frame: reserve, write, commit.
+//!
+//! ```text
+//!   local:  [in flight] [sealed piece] [sealed piece] [open block, being filled]
+//!   remote:                                           [sealed] [open]  --splice--> sealed
+//! ```
+//!
+//! Invariant: `bytes == in_flight + sum(sealed) + open`.
+
+use fastport_buffer::{Block, BlockPool, Chunk, Piece, SendBatch};
+use std::cell::RefCell;
+use std::ops::Range;
+
+/// Bytes of one send: a batch is no larger, so that completions show progress of a slow peer.
+const BATCH_BYTES_MAX: usize = 256 * 1024;
+/// Pieces of one send.
+const BATCH_PIECES_MAX: usize = 256;
+/// Received frames of at least so many bytes are forwarded by reference, smaller ones copied: a copy of a
+/// few cache lines costs less than a piece of its own.
+const FORWARD_BYTES_MIN: usize = 2048;
+/// Spare send blocks that a worker keeps.
+const POOL_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Piece lists that a worker keeps for reuse.
+const SPARE_LISTS_MAX: usize = 1024;
+
+/// The send memory of one thread: a worker's, or what another thread encodes into.
+pub(crate) struct SendMemory {
+    blocks: BlockPool,
+    lists: Vec<Vec<Piece>>,
+}
+
+thread_local! {
+    static MEMORY: RefCell<SendMemory> = const {
+        RefCell::new(SendMemory { blocks: BlockPool::new(POOL_BYTES_MAX), lists: Vec::new() })
+    };
+}
+
+/// A block with room for `bytes` from this thread's pool.
+pub(crate) fn take_block(bytes: usize) -> Block {
+    MEMORY.with(|memory| memory.borrow_mut().blocks.take(bytes))
+}
+
+/// Gives a block to this thread's pool.
+pub(crate) fn put_block(block: Block) {
+    MEMORY.with(|memory| memory.borrow_mut().blocks.put(block));
+}
+
+fn take_list() -> Vec<Piece> {
+    MEMORY
+        .with(|memory| memory.borrow_mut().lists.pop())
+        .unwrap_or_default()
+}
+
+/// Takes the memory of a finished batch apart: blocks and the list stay on this thread, forwarded
+/// chunks go to `recycle`.
+pub(crate) fn reclaim(batch: SendBatch, mut recycle: impl FnMut(Chunk)) {
+    let mut pieces = batch.into_pieces();
+    MEMORY.with(|memory| {
+        let memory = &mut *memory.borrow_mut();
+        for piece in pieces.drain(..) {
+            match piece {
+                Piece::Block(block) => memory.blocks.put(block),
+                Piece::Forward(chunk) => recycle(chunk),
+                Piece::Shared(..) => {}
+            }
+        }
+        if memory.lists.len() < SPARE_LISTS_MAX && pieces.capacity() <= BATCH_PIECES_MAX {
+            memory.lists.push(pieces);
+        }
+    });
+}
+
+/// Pieces in order, and a block that is being filled behind them.
+#[derive(Debug, Default)]
+pub(crate) struct Pieces {
+    sealed: Vec<Piece>,
+    open: Option<Block>,
+    bytes: usize,
+}
+
+impl Pieces {
+    /// Bytes that are committed.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Reserves `bytes` contiguous bytes, lets `write` fill them and commits. When `write` panics,
+    /// nothing was appended.
+    pub(crate) fn append(&mut self, bytes: usize, write: impl FnOnce(&mut [u8])) {
+        if self.open.as_ref().is_none_or(|block| block.room() < bytes) {
+            let size = self.next_block_bytes(bytes);
+            self.seal();
+            self.open = Some(take_block(size));
+        }
+        let Some(block) = &mut self.open else { return };
+        let Some(memory) = block.reserve(bytes) else {
+            return;
+        };
+        write(memory);
+        block.commit(bytes);
+        self.bytes += bytes;
+    }
+
+    /// Appends a piece by reference.
+    pub(crate) fn push(&mut self, piece: Piece) {
+        self.seal();
+        self.bytes += piece.len();
+        self.push_sealed(piece);
+    }
+
+    /// Appends `range` of a received chunk by reference, if that is worth it: it continues the last
+    /// piece, or is large and `may_lend`. False: copy it.
+    pub(crate) fn push_forward(
+        &mut self,
+        from: &Chunk,
+        range: Range<usize>,
+        may_lend: bool,
+    ) -> bool {
+        let bytes = range.len();
+        if self.open.as_ref().is_none_or(Block::is_empty)
+            && let Some(Piece::Forward(last)) = self.sealed.last_mut()
+            && last.extend_by(from, range.clone())
+        {
+            self.bytes += bytes;
+            return true;
+        }
+        if bytes < FORWARD_BYTES_MIN || !may_lend {
+            return false;
+        }
+        self.push(Piece::Forward(from.split(range)));
+        true
+    }
+
+    /// Moves everything of `other` behind what is here.
+    pub(crate) fn splice(&mut self, other: &mut Self) {
+        self.seal();
+        other.seal();
+        self.sealed.append(&mut other.sealed);
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+
+    /// Takes the next batch to send, in order and within the limits; empty when nothing is queued.
+    pub(crate) fn take_batch(&mut self) -> SendBatch {
+        self.seal();
+        let mut batch = SendBatch::reusing(take_list());
+        let (mut count, mut bytes) = (0, 0);
+        while let Some(piece) = self.sealed.get(count)
+            && batch_fits(count, bytes, piece.len())
+        {
+            bytes += piece.len();
+            count += 1;
+        }
+        for piece in self.sealed.drain(..count) {
+            batch.push(piece);
+        }
+        self.bytes -= batch.bytes();
+        if self.sealed.is_empty() && self.sealed.capacity() > 0 {
+            // An idle session holds no send memory.
+            let list = std::mem::take(&mut self.sealed);
+            MEMORY.with(|memory| {
+                let memory = &mut *memory.borrow_mut();
+                if memory.lists.len() < SPARE_LISTS_MAX && list.capacity() <= BATCH_PIECES_MAX {
+                    memory.lists.push(list);
+                }
+            });
+        }
+        batch
+    }
+
+    /// Drops everything that is queued.
+    pub(crate) fn clear(&mut self) {
+        self.sealed = Vec::new();
+        if let Some(block) = self.open.take() {
+            put_block(block);
+        }
+        self.bytes = 0;
+    }
+
+    fn seal(&mut self) {
+        if let Some(block) = self.open.take() {
+            if block.is_empty() {
+                put_block(block);
+            } else {
+                self.push_sealed(Piece::Block(block));
+            }
+        }
+    }
+
+    fn push_sealed(&mut self, piece: Piece) {
+        if self.sealed.capacity() == 0 {
+            self.sealed = take_list();
+        }
+        self.sealed.push(piece);
+    }
+
+    /// Grows with use: a session that queues much gets larger blocks, so that a batch has few pieces.
+    fn next_block_bytes(&self, bytes: usize) -> usize {
+        let wanted = match self.bytes {
+            0..8192 => 0,
+            8192..65536 => 16 * 1024,
+            _ => 64 * 1024,
+        };
+        bytes.max(wanted)
+    }
+}
+
+/// Whether a piece still goes into a batch of `pieces` with `bytes`. The first always does.
+fn batch_fits(pieces: usize, bytes: usize, piece_bytes: usize) -> bool {
+    pieces == 0 || (pieces < BATCH_PIECES_MAX && bytes + piece_bytes <= BATCH_BYTES_MAX)
+}
+
+/// The owning worker's half.
+#[derive(Debug, Default)]
+pub(crate) struct LocalQueue {
+    pub(crate) pieces: Pieces,
+    /// Bytes that the engine holds.
+    pub(crate) in_flight: usize,
+    /// The session is on its worker's attention list.
+    pub(crate) attention: bool,
+    /// The queue was above the high watermark and has not fallen below the low one since.
+    pub(crate) above_high: bool,
+}
+
+impl LocalQueue {
+    /// Bytes queued here and in flight.
+    pub(crate) fn bytes(&self) -> usize {
+        self.pieces.bytes() + self.in_flight
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fastport_buffer::ChunkStore;
+    use proptest::prelude::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    fn sent(pieces: &mut Pieces) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        loop {
+            let batch = pieces.take_batch();
+            if batch.is_empty() {
+                return bytes;
+            }
+            assert!(batch.pieces().len() <= BATCH_PIECES_MAX);
+            for piece in batch.pieces() {
+                bytes.extend_from_slice(piece.as_slice());
+            }
+            reclaim(batch, drop);
+        }
+    }
+
+    #[test]
+    fn a_panicking_encoder_leaves_nothing() {
+        let mut pieces = Pieces::default();
+        pieces.append(3, |memory| memory.copy_from_slice(b"abc"));
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            pieces.append(3, |memory| {
+                memory[0] = b'x';
+                panic!("encoder");
+            });
+        }));
+        assert!(outcome.is_err());
+        pieces.append(3, |memory| memory.copy_from_slice(b"def"));
+        assert_eq!(pieces.bytes(), 6);
+        assert_eq!(sent(&mut pieces), b"abcdef");
+    }
+
+    #[test]
+    fn frames_that_follow_each_other_in_a_chunk_are_one_piece() {
+        let mut store = ChunkStore::new(2, 8192);
+        let id = store.acquire().unwrap();
+        store.buffer_mut(id).fill(7);
+        let chunk = store.lend(id, 8192);
+        let mut pieces = Pieces::default();
+        assert!(!pieces.push_forward(&chunk, 0..10, true), "small: copy");
+        assert!(!pieces.push_forward(&chunk, 0..4096, false), "scarce: copy");
+        assert!(pieces.push_forward(&chunk, 0..4096, true));
+        assert!(pieces.push_forward(&chunk, 4096..4100, true));
+        assert!(pieces.push_forward(&chunk, 4100..8192, false));
+        let batch = pieces.take_batch();
+        assert_eq!((batch.pieces().len(), batch.bytes()), (1, 8192));
+    }
+
+    proptest! {
+        /// Whatever is appended and spliced, and however batches are cut, the bytes come out in order.
+        #[test]
+        fn bytes_come_out_in_order(
+            steps in prop::collection::vec((0u8..3, 1usize..70_000), 1..60),
+        ) {
+            let (mut local, mut remote) = (Pieces::default(), Pieces::default());
+            let (mut expected, mut behind, mut out) = (Vec::new(), Vec::new(), Vec::new());
+            for (index, (kind, bytes)) in steps.into_iter().enumerate() {
+                let fill = index as u8;
+                match kind {
+                    0 => {
+                        local.splice(&mut remote);
+                        expected.append(&mut behind);
+                        local.append(bytes, |memory| memory.fill(fill));
+                        expected.extend(std::iter::repeat_n(fill, bytes));
+                    }
+                    1 => {
+                        remote.append(bytes, |memory| memory.fill(fill));
+                        behind.extend(std::iter::repeat_n(fill, bytes));
+                    }
+                    _ => {
+                        let batch = local.take_batch();
+                        for piece in batch.pieces() {
+                            out.extend_from_slice(piece.as_slice());
+                        }
+                        reclaim(batch, drop);
+                    }
+                }
+            }
+            local.splice(&mut remote);
+            expected.append(&mut behind);
+            prop_assert_eq!(local.bytes() + out.len(), expected.len());
+            out.append(&mut sent(&mut local));
+            prop_assert!(out == expected);
+            prop_assert_eq!(local.bytes(), 0);
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! What all handles of a session share with the worker that owns it.
+
+use crate::config::SessionConfig;
+use crate::session::handle::{Session, SessionId};
+use crate::session::send_queue::{LocalQueue, Pieces};
+use crate::stats::counters::Counter;
+use crate::worker::attention;
+use crate::worker::link::{Command, WorkerLink};
+use crate::{CloseReason, Handler, SendError, SendStatus};
+use fastport_buffer::OwnerCell;
+use fastport_engine::Key;
+use fastport_protocol::PacketId;
+use parking_lot::Mutex;
+use std::any::Any;
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// Frames of at most so many bytes are encoded under the remote half's lock, so that they share blocks;
+/// larger ones before it is taken, so that a slow encoder does not hold up the worker.
+const ENCODE_UNDER_LOCK_MAX: usize = 2048;
+
+thread_local! {
+    /// Set while this thread encodes under a remote half's lock.
+    static ENCODING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The state behind a [`Session`] handle.
+pub(crate) struct SessionShared {
+    pub(crate) id: SessionId,
+    pub(crate) key: Key,
+    pub(crate) peer: SocketAddr,
+    pub(crate) inbound: bool,
+    pub(crate) worker: Arc<WorkerLink>,
+    pub(crate) handler: Arc<dyn Handler>,
+    pub(crate) config: Arc<SessionConfig>,
+    pub(crate) local: OwnerCell<LocalQueue>,
+    remote: Mutex<Pieces>,
+    /// Bytes in the remote half; not zero exactly when there is something to splice.
+    remote_bytes: AtomicUsize,
+    /// Bytes of the local half, as of the owner's last turn.
+    local_bytes: AtomicUsize,
+    /// The owner has this session in its mailbox, or soon will.
+    scheduled: AtomicBool,
+    /// The seed's `m_DisconnectRequested`: set once, by whoever is first.
+    disconnect_requested: AtomicBool,
+    reason: Mutex<Option<CloseReason>>,
+    attached: OnceLock<Box<dyn Any + Send + Sync>>,
+    pub(crate) packets_in: Counter,
+    pub(crate) bytes_in: Counter,
+    pub(crate) bytes_out: Counter,
+}
+
+/// What a session is made from.
+pub(crate) struct Birth {
+    pub(crate) id: SessionId,
+    pub(crate) key: Key,
+    pub(crate) peer: SocketAddr,
+    pub(crate) inbound: bool,
+    pub(crate) worker: Arc<WorkerLink>,
+    pub(crate) handler: Arc<dyn Handler>,
+    pub(crate) config: Arc<SessionConfig>,
+}
+
+impl SessionShared {
+    /// Makes a session owned by the calling thread.
+    pub(crate) fn new(birth: Birth) -> Self {
+        let Birth {
+            id,
+            key,
+            peer,
+            inbound,
+            worker,
+            handler,
+            config,
+        } = birth;
+        Self {
+            id,
+            key,
+            peer,
+            inbound,
+            worker,
+            handler,
+            config,
+            local: OwnerCell::new(LocalQueue::default()),
+            remote: Mutex::new(Pieces::default()),
+            remote_bytes: AtomicUsize::new(0),
+            local_bytes: AtomicUsize::new(0),
+            scheduled: AtomicBool::new(false),
+            disconnect_requested: AtomicBool::new(false),
+            reason: Mutex::new(None),
+            attached: OnceLock::new(),
+            packets_in: Counter::default(),
+            bytes_in: Counter::default(),
+            bytes_out: Counter::default(),
+        }
+    }
+
+    /// Queues `bytes` bytes that `write` fills, on whichever half the caller may use.
+    pub(crate) fn enqueue(
+        self: &Arc<Self>,
+        bytes: usize,
+        write: impl FnOnce(&mut [u8]),
+    ) -> Result<SendStatus, SendError> {
+        self.enqueue_pieces(bytes, |pieces, encode_here| match encode_here {
+            EncodeHere::Yes => pieces.append(bytes, write),
+            EncodeHere::Under(lock) => lock.append(pieces, bytes, write),
+        })
+    }
+
+    /// Queues `bytes` bytes that `append` adds to a half.
+    pub(crate) fn enqueue_pieces(
+        self: &Arc<Self>,
+        bytes: usize,
+        append: impl FnOnce(&mut Pieces, EncodeHere),
+    ) -> Result<SendStatus, SendError> {
+        if self.is_disconnect_requested() {
+            return Err(SendError::Disconnected);
+        }
+        let mut append = Some(append);
+        let local = self.local.with(|queue| {
+            self.splice(queue);
+            let queued = self.admit(queue.bytes(), bytes)?;
+            if let Some(append) = append.take() {
+                append(&mut queue.pieces, EncodeHere::Yes);
+            }
+            if queued > self.config.send_high_watermark {
+                queue.above_high = true;
+            }
+            if !queue.attention {
+                queue.attention = true;
+                attention::list(self.key);
+            }
+            Ok(self.status(queued))
+        });
+        match (local, append) {
+            (Some(outcome), _) => outcome,
+            (None, Some(append)) => self.enqueue_remote(bytes, append),
+            (None, None) => Err(SendError::InsideEncoder),
+        }
+    }
+
+    fn enqueue_remote(
+        self: &Arc<Self>,
+        bytes: usize,
+        append: impl FnOnce(&mut Pieces, EncodeHere),
+    ) -> Result<SendStatus, SendError> {
+        if ENCODING.get() {
+            return Err(SendError::InsideEncoder);
+        }
+        let queued = self.admit(self.queued_bytes(), bytes)?;
+        append(&mut Pieces::default(), EncodeHere::Under(RemoteHalf(self)));
+        self.attend_from_elsewhere();
+        Ok(self.status(queued))
+    }
+
+    /// Checks the hard limit. Returns what will be queued.
+    fn admit(self: &Arc<Self>, queued: usize, bytes: usize) -> Result<usize, SendError> {
+        let limit = self.config.send_queue_max;
+        if queued + bytes > limit {
+            self.request_disconnect(CloseReason::SendOverflow);
+            return Err(SendError::Overflow { queued, limit });
+        }
+        Ok(queued + bytes)
+    }
+
+    fn status(&self, queued: usize) -> SendStatus {
+        if queued > self.config.send_high_watermark {
+            SendStatus::Backpressure
+        } else {
+            SendStatus::Queued
+        }
+    }
+
+    /// Moves the remote half behind the local one. Owner only; one load when there is nothing.
+    #[inline]
+    pub(crate) fn splice(&self, queue: &mut LocalQueue) {
+        if self.remote_bytes.load(Ordering::Acquire) != 0 {
+            let mut remote = self.remote.lock();
+            queue.pieces.splice(&mut remote);
+            self.remote_bytes.store(0, Ordering::Release);
+        }
+    }
+
+    /// Publishes the size of the local half to other threads. Owner only.
+    pub(crate) fn publish_local(&self, bytes: usize) {
+        self.local_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that are queued or in flight. Exact on the owner's thread.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        let local = self.local.with(|queue| queue.bytes());
+        let local = local.unwrap_or_else(|| self.local_bytes.load(Ordering::Relaxed));
+        local + self.remote_bytes.load(Ordering::Acquire)
+    }
+
+    /// Whether the send queue is above the high watermark.
+    #[inline]
+    pub(crate) fn is_above_high(&self) -> bool {
+        self.queued_bytes() > self.config.send_high_watermark
+    }
+
+    /// Whether the end of the session was asked for. Nothing is delivered from then on.
+    #[inline]
+    pub(crate) fn is_disconnect_requested(&self) -> bool {
+        self.disconnect_requested.load(Ordering::Acquire)
+    }
+
+    /// Asks for the end. The first reason stays; later calls do nothing. Any thread.
+    pub(crate) fn request_disconnect(self: &Arc<Self>, reason: CloseReason) {
+        {
+            let mut first = self.reason.lock();
+            if first.is_some() {
+                return;
+            }
+            *first = Some(reason);
+            self.disconnect_requested.store(true, Ordering::Release);
+        }
+        self.attend();
+    }
+
+    /// Why the session ends, once that was asked for.
+    pub(crate) fn reason(&self) -> Option<CloseReason> {
+        *self.reason.lock()
+    }
+
+    /// Makes the owner look at this session at the end of its turn. Any thread.
+    pub(crate) fn attend(self: &Arc<Self>) {
+        let listed = self.local.with(|queue| {
+            if !queue.attention {
+                queue.attention = true;
+                attention::list(self.key);
+            }
+        });
+        if listed.is_none() {
+            self.attend_from_elsewhere();
+        }
+    }
+
+    /// Posts the session to its owner, unless it is on its way there already.
+    fn attend_from_elsewhere(self: &Arc<Self>) {
+        if !self.scheduled.swap(true, Ordering::AcqRel) {
+            self.worker
+                .mailbox
+                .post(Command::Attend(Session::from_shared(self.clone())));
+        }
+    }
+
+    /// The owner took this session from its mailbox: cleared before the splice, so that whoever appends
+    /// after the splice schedules again.
+    pub(crate) fn unschedule(&self) {
+        self.scheduled.swap(false, Ordering::AcqRel);
+    }
+
+    /// Attaches the application's value once.
+    pub(crate) fn attach(&self, value: Box<dyn Any + Send + Sync>) -> Result<(), ()> {
+        self.attached.set(value).map_err(drop)
+    }
+
+    pub(crate) fn attached(&self) -> Option<&(dyn Any + Send + Sync)> {
+        self.attached.get().map(AsRef::as_ref)
+    }
+
+    /// Drops what is queued in both halves. Owner only.
+    pub(crate) fn clear_queues(&self) {
+        self.local.with(|queue| {
+            self.splice(queue);
+            queue.pieces.clear();
+        });
+    }
+
+    /// Counts a packet whose id nothing handles and logs it at most once a second.
+    pub(crate) fn note_unhandled(&self, id: PacketId) {
+        self.worker.service.note_unhandled(self.id, id);
+    }
+
+    /// Counts a payload that did not decode; closes the session if so configured.
+    pub(crate) fn reject_undecodable(self: &Arc<Self>, id: PacketId) {
+        self.worker.service.undecodable.add_shared(1);
+        if self.config.undecodable == crate::Undecodable::Close {
+            self.request_disconnect(CloseReason::Undecodable { id });
+        }
+    }
+}
+
+/// Where a frame is encoded.
+pub(crate) enum EncodeHere<'a> {
+    /// Straight into the pieces that were handed over.
+    Yes,
+    /// Into the remote half.
+    Under(RemoteHalf<'a>),
+}
+
+/// The remote half of one session, for one append.
+pub(crate) struct RemoteHalf<'a>(&'a Arc<SessionShared>);
+
+impl RemoteHalf<'_> {
+    /// Encodes a small frame under the lock and a large one before it is taken.
+    fn append(self, outside: &mut Pieces, bytes: usize, write: impl FnOnce(&mut [u8])) {
+        if bytes > ENCODE_UNDER_LOCK_MAX {
+            outside.append(bytes, write);
+            self.splice(outside);
+            return;
+        }
+        let mut remote = self.0.remote.lock();
+        let _mark = Encoding::begin();
+        remote.append(bytes, write);
+        self.0.remote_bytes.store(remote.bytes(), Ordering::Release);
+    }
+
+    /// Appends pieces that are ready.
+    pub(crate) fn splice(self, ready: &mut Pieces) {
+        let mut remote = self.0.remote.lock();
+        remote.splice(ready);
+        self.0.remote_bytes.store(remote.bytes(), Ordering::Release);
+    }
+}
+
+/// Marks this thread as encoding, also when the encoder panics.
+struct Encoding;
+
+impl Encoding {
+    fn begin() -> Self {
+        ENCODING.set(true);
+        Self
+    }
+}
+
+impl Drop for Encoding {
+    fn drop(&mut self) {
+        ENCODING.set(false);
+    }
+}

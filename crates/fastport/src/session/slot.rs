@@ -1,0 +1,159 @@
+//! What the owning worker knows of a session: its phase, its unfinished input, its deadlines.
+//!
+//! ```text
+//!   Connecting --Connected--> Open --disconnect requested--> Flushing --queue empty--> Lingering
+//!        |                     |  (reason not worth a flush)    |                         |
+//!        +--failed, too late---+----------+---- failed, late ---+------- FIN, late -------+
+//!                                         v
+//!                                      Closing --engine's Closed--> gone
+//! ```
+//!
+//! Only [`Phase::Open`] delivers packets. The engine's `close` is called once, on entering `Closing`.
+
+use crate::dispatch::strand::Strand;
+use crate::session::carry::Carry;
+use crate::session::handle::Session;
+use crate::{CloseReason, Handler, SessionConfig};
+use fastport_buffer::Chunk;
+use fastport_engine::Key;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Called once with the session, or with the reason why there is none.
+pub(crate) type ConnectDone = Box<dyn FnOnce(Result<Session, CloseReason>) + Send>;
+
+/// An outgoing connection that is being made.
+pub(crate) struct Connecting {
+    pub(crate) to: SocketAddr,
+    pub(crate) handler: Arc<dyn Handler>,
+    pub(crate) done: ConnectDone,
+    pub(crate) deadline: Instant,
+}
+
+/// How far the life of a session has come.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    /// Packets are delivered.
+    Open,
+    /// The end was asked for; what is queued is still sent.
+    Flushing { deadline: Instant },
+    /// Half-closed; what the peer still sends is discarded, so that it reads our last bytes before FIN
+    /// instead of losing them to a reset.
+    Lingering { deadline: Instant },
+    /// The engine was told to close.
+    Closing,
+}
+
+/// Whether the engine receives for the session.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Reading {
+    /// It does.
+    Armed,
+    /// Back-pressure stopped it.
+    Paused,
+    /// The peer finished.
+    Finished,
+}
+
+/// A session on its worker.
+pub(crate) struct Slot {
+    pub(crate) key: Key,
+    pub(crate) session: Session,
+    /// Set when handlers run on the pool.
+    pub(crate) strand: Option<Arc<Strand>>,
+    pub(crate) phase: Phase,
+    pub(crate) reading: Reading,
+    pub(crate) send_in_flight: bool,
+    /// The engine reported the connection broken: nothing can be sent.
+    pub(crate) broken: bool,
+    /// How the session ends when everything that was received is handled.
+    pub(crate) ending: Option<CloseReason>,
+    pub(crate) carry: Carry,
+    /// Received, and not to be parsed before the send queue has room. Empty but under back-pressure.
+    pub(crate) held: VecDeque<Chunk>,
+    pub(crate) opened_at: Instant,
+    pub(crate) last_received: Instant,
+    /// When the unfinished frame began.
+    pub(crate) frame_started: Option<Instant>,
+    /// When the kernel last took bytes, or the send queue last became non-empty.
+    pub(crate) last_progress: Instant,
+    /// When the timer wheel looks at this session next; older entries of it are stale.
+    pub(crate) looked_at: Option<Instant>,
+}
+
+impl Slot {
+    pub(crate) fn new(key: Key, session: Session, pooled: bool, now: Instant) -> Self {
+        let strand = pooled.then(|| Strand::new(session.clone()));
+        Self {
+            key,
+            session,
+            strand,
+            phase: Phase::Open,
+            reading: Reading::Armed,
+            send_in_flight: false,
+            broken: false,
+            ending: None,
+            carry: Carry::default(),
+            held: VecDeque::new(),
+            opened_at: now,
+            last_received: now,
+            frame_started: None,
+            last_progress: now,
+            looked_at: None,
+        }
+    }
+
+    /// Whether received bytes are for the handler.
+    pub(crate) fn takes_input(&self) -> bool {
+        self.phase == Phase::Open && !self.session.shared().is_disconnect_requested()
+    }
+
+    /// The next moment at which a time limit of this session may be over, or `None`.
+    pub(crate) fn next_deadline(&self, config: &SessionConfig) -> Option<Instant> {
+        match self.phase {
+            Phase::Open => self
+                .open_deadlines(config)
+                .into_iter()
+                .flatten()
+                .map(|d| d.0)
+                .min(),
+            Phase::Flushing { deadline } | Phase::Lingering { deadline } => Some(deadline),
+            Phase::Closing => None,
+        }
+    }
+
+    /// The reason to end an open session now, if a time limit of it is over.
+    pub(crate) fn overdue(&self, config: &SessionConfig, now: Instant) -> Option<CloseReason> {
+        let mut deadlines = self.open_deadlines(config).into_iter().flatten();
+        deadlines
+            .find(|(deadline, _)| *deadline <= now)
+            .map(|(_, reason)| reason)
+    }
+
+    fn open_deadlines(&self, config: &SessionConfig) -> [Option<(Instant, CloseReason)>; 4] {
+        let limit = |from: Instant, limit: Duration, reason: CloseReason| {
+            (!limit.is_zero())
+                .then(|| Some((from.checked_add(limit)?, reason)))
+                .flatten()
+        };
+        let waits_for_first = self.session.shared().packets_in.get() == 0;
+        [
+            waits_for_first.then(|| {
+                let reason = CloseReason::FirstPacketTimeout;
+                limit(self.opened_at, config.first_packet_timeout, reason)
+            }),
+            self.frame_started
+                .map(|from| limit(from, config.frame_timeout, CloseReason::FrameTimeout)),
+            self.send_in_flight.then(|| {
+                let reason = CloseReason::WriteStalled;
+                limit(self.last_progress, config.write_stall_timeout, reason)
+            }),
+            // While back-pressure keeps us from reading, silence is not the peer's doing.
+            (self.reading == Reading::Armed)
+                .then(|| limit(self.last_received, config.idle_timeout, CloseReason::Idle)),
+        ]
+        .map(Option::flatten)
+    }
+}

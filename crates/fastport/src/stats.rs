@@ -1,0 +1,4 @@
+//! Counters: per worker, written by one thread, summed when read.
+
+pub(crate) mod counters;
+pub(crate) mod snapshot;

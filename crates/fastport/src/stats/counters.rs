@@ -1,0 +1,59 @@
+//! A worker's counters. Only their worker writes them; any thread may read.
+
+use crate::CloseReason;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that one thread adds to and any thread reads: no read-modify-write on the hot path.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds on the one thread that writes.
+    #[inline]
+    pub(crate) fn add(&self, count: u64) {
+        self.0.store(
+            self.0.load(Ordering::Relaxed).wrapping_add(count),
+            Ordering::Relaxed,
+        );
+    }
+
+    /// Adds from any thread.
+    pub(crate) fn add_shared(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// The value now.
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What one worker has done. `accepted` counts on the worker that got the session.
+#[derive(Debug, Default)]
+pub(crate) struct WorkerCounters {
+    pub(crate) accepted: Counter,
+    pub(crate) connected: Counter,
+    pub(crate) rejected_full: Counter,
+    pub(crate) rejected_stopping: Counter,
+    pub(crate) accept_failures: Counter,
+    pub(crate) connect_failures: Counter,
+    pub(crate) adopt_failures: Counter,
+    pub(crate) packets_in: Counter,
+    pub(crate) bytes_in: Counter,
+    pub(crate) bytes_out: Counter,
+    pub(crate) receives: Counter,
+    pub(crate) sends: Counter,
+    pub(crate) turns: Counter,
+    pub(crate) pauses: Counter,
+    closed: [Counter; CloseReason::NAMES.len()],
+}
+
+impl WorkerCounters {
+    pub(crate) fn count_closed(&self, reason: CloseReason) {
+        self.closed[usize::from(reason.code())].add(1);
+    }
+
+    pub(crate) fn closed(&self) -> impl Iterator<Item = u64> + '_ {
+        self.closed.iter().map(Counter::get)
+    }
+}

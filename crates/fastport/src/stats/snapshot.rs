@@ -1,0 +1,80 @@
+//! What a service has done so far, summed over its workers at one moment.
+
+use crate::CloseReason;
+use crate::stats::counters::WorkerCounters;
+
+/// Totals since the service started. They never fall; sums over workers are not one instant's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StatsSnapshot {
+    /// Sessions that exist now.
+    pub sessions: u64,
+    /// Sessions that listeners accepted.
+    pub accepted: u64,
+    /// Sessions that connectors made.
+    pub connected: u64,
+    /// Connections closed at once because the service had `sessions_max` sessions.
+    pub rejected_full: u64,
+    /// Connections closed at once because the service was stopping.
+    pub rejected_stopping: u64,
+    /// Pauses of a listener for want of descriptors or memory, and connections that failed at accept.
+    pub accept_failures: u64,
+    /// Outgoing connections that were not made.
+    pub connect_failures: u64,
+    /// Accepted sockets that could not be taken over.
+    pub adopt_failures: u64,
+    /// Whole frames received.
+    pub packets_in: u64,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes that the kernel took.
+    pub bytes_out: u64,
+    /// Receive completions with data.
+    pub receives: u64,
+    /// Send operations; `packets_in / sends` tells how well answers coalesce.
+    pub sends: u64,
+    /// Turns of the workers' loops: at most one system call each on io_uring.
+    pub turns: u64,
+    /// Times that reading from a session was paused by back-pressure.
+    pub pauses: u64,
+    /// Packets with an id that nothing handles.
+    pub unhandled: u64,
+    /// Payloads that did not decode.
+    pub undecodable: u64,
+    /// Ended sessions by [`CloseReason::code`]; the names are [`CloseReason::NAMES`].
+    pub closed: [u64; CloseReason::NAMES.len()],
+}
+
+impl StatsSnapshot {
+    pub(crate) fn add(&mut self, worker: &WorkerCounters) {
+        self.accepted += worker.accepted.get();
+        self.connected += worker.connected.get();
+        self.rejected_full += worker.rejected_full.get();
+        self.rejected_stopping += worker.rejected_stopping.get();
+        self.accept_failures += worker.accept_failures.get();
+        self.connect_failures += worker.connect_failures.get();
+        self.adopt_failures += worker.adopt_failures.get();
+        self.packets_in += worker.packets_in.get();
+        self.bytes_in += worker.bytes_in.get();
+        self.bytes_out += worker.bytes_out.get();
+        self.receives += worker.receives.get();
+        self.sends += worker.sends.get();
+        self.turns += worker.turns.get();
+        self.pauses += worker.pauses.get();
+        for (sum, count) in self.closed.iter_mut().zip(worker.closed()) {
+            *sum += count;
+        }
+    }
+
+    /// Ended sessions in all.
+    #[must_use]
+    pub fn closed_total(&self) -> u64 {
+        self.closed.iter().sum()
+    }
+
+    /// Ended sessions with this reason's code.
+    #[must_use]
+    pub fn closed_for(&self, reason: CloseReason) -> u64 {
+        self.closed[usize::from(reason.code())]
+    }
+}

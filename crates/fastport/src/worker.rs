@@ -1,0 +1,108 @@
+//! An I/O worker: one thread, one engine, the sessions that belong to it for life.
+//!
+//! The turn: wait for completions, take the mailbox, handle events, look at every session that asked for
+//! attention (flush, pause, close), let time pass. All sends of a turn go to the kernel together with the
+//! next wait, so a turn is one system call on io_uring.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`attention`] | the list of sessions to look at before the turn ends |
+//! | [`link`] | what other threads hold of a worker: mailbox, counters, load |
+//! | [`accept`] | listeners, the choice of a worker, adoption |
+//! | [`connect`] | outgoing connections until they stand |
+//! | [`events`] | the engine's events for a session |
+//! | [`receive`] | chunk to packets to handlers |
+//! | [`flush`] | batches to the engine, back-pressure, `on_writable` |
+//! | [`close`] | the one place that decides how a session ends |
+//! | [`turn`] | the loop, timers, stopping |
+
+pub(crate) mod accept;
+pub(crate) mod attention;
+pub(crate) mod close;
+pub(crate) mod connect;
+pub(crate) mod events;
+pub(crate) mod flush;
+pub(crate) mod link;
+pub(crate) mod receive;
+pub(crate) mod turn;
+
+use crate::net::framer::PacketFramer;
+use crate::session::slot::{Connecting, Slot};
+use accept::{Adoption, ListenerState};
+use crossbeam_queue::SegQueue;
+use fastport_engine::{Engine, Key, TimerWheel};
+use link::WorkerLink;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The resolution of time limits: each is met at most this much late.
+pub(crate) const TICK: Duration = Duration::from_millis(50);
+
+/// One worker's state. Lives on its thread.
+pub(crate) struct Worker<E: Engine> {
+    pub(crate) engine: E,
+    pub(crate) link: Arc<WorkerLink>,
+    pub(crate) peers: Arc<[Peer<E>]>,
+    /// Sessions by the index of their engine key.
+    pub(crate) slots: Vec<Option<Box<Slot>>>,
+    pub(crate) listeners: HashMap<Key, ListenerState>,
+    pub(crate) connecting: HashMap<Key, Connecting>,
+    /// Connects that failed and wait for the engine's `Closed`.
+    pub(crate) abandoned: HashSet<Key>,
+    pub(crate) wheel: TimerWheel<(Key, Instant)>,
+    pub(crate) framer: PacketFramer,
+    pub(crate) stopping: Option<Stopping>,
+    /// Reused by the attention pass.
+    pub(crate) looking: Vec<Key>,
+}
+
+/// A worker as its peers see it: where accepted sockets are handed over.
+pub(crate) struct Peer<E: Engine> {
+    pub(crate) link: Arc<WorkerLink>,
+    pub(crate) adoptions: SegQueue<Adoption<E>>,
+}
+
+/// A stop that is under way.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Stopping {
+    /// When the sessions that are left are reset.
+    pub(crate) deadline: Instant,
+    /// Turns to go before sessions are ended: what the kernel holds already is still received.
+    pub(crate) turns_left: u32,
+}
+
+impl<E: Engine> Worker<E> {
+    pub(crate) fn new(engine: E, link: Arc<WorkerLink>, peers: Arc<[Peer<E>]>) -> Self {
+        let framer = PacketFramer::new(link.service.config.session.frame_bytes_max);
+        let wheel = TimerWheel::new(engine.now(), TICK);
+        Self {
+            engine,
+            link,
+            peers,
+            slots: Vec::new(),
+            listeners: HashMap::new(),
+            connecting: HashMap::new(),
+            abandoned: HashSet::new(),
+            wheel,
+            framer,
+            stopping: None,
+            looking: Vec::new(),
+        }
+    }
+
+    /// Runs `act` on the session behind a key, unless the key is stale. The slot is taken out for that
+    /// time, so `act` may use the worker as well; it does not meet this session there.
+    #[inline]
+    pub(crate) fn with_slot(&mut self, key: Key, act: impl FnOnce(&mut Self, &mut Slot)) {
+        let Some(place) = self.slots.get_mut(key.index()) else {
+            return;
+        };
+        if place.as_ref().is_none_or(|slot| slot.key != key) {
+            return;
+        }
+        let Some(mut slot) = place.take() else { return };
+        act(self, &mut slot);
+        self.slots[key.index()] = Some(slot);
+    }
+}

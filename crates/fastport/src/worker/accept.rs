@@ -1,0 +1,173 @@
+//! Listeners, the choice of a worker for a connection, and its adoption there.
+
+use crate::session::handle::Session;
+use crate::session::shared::{Birth, SessionShared};
+use crate::session::slot::Slot;
+use crate::worker::Worker;
+use crate::{Error, Handler};
+use fastport_engine::{CloseMode, Engine, Key, ListenConfig};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// A listener on its worker.
+pub(crate) struct ListenerState {
+    handler: Arc<dyn Handler>,
+}
+
+/// A connection on its way to the worker that will own it.
+pub(crate) struct Adoption<E: Engine> {
+    pub(crate) socket: E::Accepted,
+    pub(crate) handler: Arc<dyn Handler>,
+}
+
+impl<E: Engine> Worker<E> {
+    pub(crate) fn on_listen(
+        &mut self,
+        address: SocketAddr,
+        handler: Arc<dyn Handler>,
+    ) -> Result<SocketAddr, Error> {
+        if self.stopping.is_some() {
+            return Err(Error::Stopped);
+        }
+        let config = &self.link.service.config;
+        let on = ListenConfig {
+            address,
+            backlog: config.backlog,
+            accepts_posted: config.accepts_posted,
+            socket: self.link.service.socket_options().clone(),
+        };
+        let (key, address) = self.engine.listen(&on)?;
+        self.listeners.insert(key, ListenerState { handler });
+        tracing::info!(%address, engine = E::NAME, worker = self.link.index, "listening");
+        Ok(address)
+    }
+
+    /// A connection came in: it goes to the worker with the fewest sessions.
+    pub(crate) fn on_accepted(&mut self, listener: Key, socket: E::Accepted) {
+        let Some(state) = self.listeners.get(&listener) else {
+            return;
+        };
+        if self.stopping.is_some() {
+            self.link.counters.rejected_stopping.add(1);
+            return;
+        }
+        let service = &self.link.service;
+        let before = service.sessions.fetch_add(1, Ordering::Relaxed);
+        if before >= service.config.sessions_max {
+            service.sessions.fetch_sub(1, Ordering::Relaxed);
+            self.link.counters.rejected_full.add(1);
+            tracing::debug!(
+                max = service.config.sessions_max,
+                "connection refused: full"
+            );
+            return;
+        }
+        let adoption = Adoption {
+            socket,
+            handler: state.handler.clone(),
+        };
+        let lightest = self
+            .peers
+            .iter()
+            .min_by_key(|peer| peer.link.load.load(Ordering::Relaxed));
+        let Some(peer) = lightest else { return };
+        peer.link.load.fetch_add(1, Ordering::Relaxed);
+        if peer.link.index == self.link.index {
+            self.on_adoption(adoption);
+        } else {
+            peer.adoptions.push(adoption);
+            peer.link.mailbox.wake();
+        }
+    }
+
+    pub(crate) fn on_accept_failed(&mut self, error: &std::io::Error) {
+        self.link.counters.accept_failures.add(1);
+        tracing::warn!(%error, "accepting failed; it goes on when the cause is gone");
+    }
+
+    /// Takes the connections that other workers accepted for this one.
+    pub(crate) fn take_adoptions(&mut self) {
+        while let Some(adoption) = self.peers[self.link.index].adoptions.pop() {
+            self.on_adoption(adoption);
+        }
+    }
+
+    fn on_adoption(&mut self, adoption: Adoption<E>) {
+        let Adoption { socket, handler } = adoption;
+        if self.stopping.is_some() {
+            self.link.counters.rejected_stopping.add(1);
+            self.forget_one();
+            return;
+        }
+        let service = self.link.service.clone();
+        let adopted = self.engine.adopt(socket, service.socket_options());
+        let peer = adopted.map_err(Error::from).and_then(|key| {
+            let peer = self.engine.peer_address(key);
+            peer.map(|peer| (key, peer)).map_err(|_| {
+                // The peer has gone already: nobody would see this session.
+                self.engine.close(key, CloseMode::Abort);
+                self.abandoned.insert(key);
+                Error::Stopped
+            })
+        });
+        match peer {
+            Ok((key, peer)) => {
+                self.link.counters.accepted.add(1);
+                let slot = self.make_slot(key, peer, handler, true);
+                self.begin_session(slot);
+            }
+            Err(error) => {
+                self.link.counters.adopt_failures.add(1);
+                self.forget_one();
+                tracing::debug!(%error, "an accepted connection was lost");
+            }
+        }
+    }
+
+    /// Takes back the count of a connection that became no session.
+    pub(crate) fn forget_one(&self) {
+        self.link.load.fetch_sub(1, Ordering::Relaxed);
+        self.link.service.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Makes a session of a connection. [`Worker::begin_session`] is next.
+    pub(crate) fn make_slot(
+        &self,
+        key: Key,
+        peer: SocketAddr,
+        handler: Arc<dyn Handler>,
+        inbound: bool,
+    ) -> Box<Slot> {
+        let service = &self.link.service;
+        let shared = Arc::new(SessionShared::new(Birth {
+            id: service.next_session_id(),
+            key,
+            peer,
+            inbound,
+            worker: self.link.clone(),
+            handler,
+            config: service.session_config.clone(),
+        }));
+        let session = Session::from_shared(shared);
+        service.registry.insert(session.clone());
+        Box::new(Slot::new(
+            key,
+            session,
+            service.pool.is_some(),
+            self.engine.now(),
+        ))
+    }
+
+    /// Tells the handler that the session has begun, then starts to receive.
+    pub(crate) fn begin_session(&mut self, mut slot: Box<Slot>) {
+        let key = slot.key;
+        slot.announce_opened();
+        self.engine.arm_recv(key);
+        self.file_deadline(&mut slot);
+        if self.slots.len() <= key.index() {
+            self.slots.resize_with(key.index() + 1, || None);
+        }
+        self.slots[key.index()] = Some(slot);
+    }
+}

@@ -1,0 +1,91 @@
+//! The one place that decides how a session ends; see [`crate::session::slot`] for the phases.
+
+use crate::session::slot::{Phase, Reading, Slot};
+use crate::worker::Worker;
+use crate::{CloseReason, SessionConfig};
+use fastport_engine::{CloseMode, Engine};
+use std::sync::Arc;
+
+impl<E: Engine> Worker<E> {
+    /// The end was asked for: nothing more is delivered. What is queued is flushed if that makes sense.
+    pub(crate) fn begin_close(&mut self, slot: &mut Slot) {
+        for chunk in slot.held.drain(..) {
+            self.engine.recycle(chunk);
+        }
+        slot.held.shrink_to_fit();
+        slot.carry.clear();
+        slot.frame_started = None;
+        let reason = slot
+            .session
+            .shared()
+            .reason()
+            .unwrap_or(CloseReason::Requested);
+        if slot.broken || !reason.flushes() {
+            slot.session.shared().clear_queues();
+            self.close_now(slot, CloseMode::Abort);
+            return;
+        }
+        let deadline = self.engine.now() + self.session_config().flush_timeout;
+        slot.phase = Phase::Flushing { deadline };
+        // What still comes is discarded, but FIN and reset must be seen.
+        if slot.reading == Reading::Paused {
+            slot.reading = Reading::Armed;
+            self.engine.arm_recv(slot.key);
+        }
+        self.file_deadline(slot);
+    }
+
+    /// Goes on with an end that was begun: half-close when all is sent, close when the peer has as well.
+    pub(crate) fn advance_close(&mut self, slot: &mut Slot) {
+        let Phase::Flushing { .. } = slot.phase else {
+            if slot.broken && slot.phase != Phase::Closing {
+                self.close_now(slot, CloseMode::Abort);
+            }
+            return;
+        };
+        if slot.broken {
+            self.close_now(slot, CloseMode::Abort);
+        } else if !slot.send_in_flight && slot.session.shared().queued_bytes() == 0 {
+            if slot.reading == Reading::Finished {
+                self.close_now(slot, CloseMode::Orderly);
+            } else {
+                self.engine.shutdown_write(slot.key);
+                let deadline = self.engine.now() + self.session_config().linger_timeout;
+                slot.phase = Phase::Lingering { deadline };
+                self.file_deadline(slot);
+            }
+        }
+    }
+
+    /// Closes without further ado; the engine's `Closed` follows.
+    pub(crate) fn close_now(&mut self, slot: &mut Slot, mode: CloseMode) {
+        if slot.phase != Phase::Closing {
+            slot.phase = Phase::Closing;
+            self.engine.close(slot.key, mode);
+        }
+    }
+
+    /// A time limit of the session may be over.
+    pub(crate) fn check_deadlines(&mut self, slot: &mut Slot) {
+        let now = self.engine.now();
+        match slot.phase {
+            Phase::Open => {
+                if let Some(reason) = slot.overdue(&self.session_config(), now) {
+                    slot.session.shared().request_disconnect(reason);
+                }
+            }
+            Phase::Flushing { deadline } if deadline <= now => {
+                slot.session.shared().clear_queues();
+                self.close_now(slot, CloseMode::Abort);
+            }
+            Phase::Lingering { deadline } if deadline <= now => {
+                self.close_now(slot, CloseMode::Orderly);
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn session_config(&self) -> Arc<SessionConfig> {
+        self.link.service.session_config.clone()
+    }
+}

@@ -1,0 +1,74 @@
+//! Outgoing connections until they stand.
+
+use crate::session::slot::{ConnectDone, Connecting};
+use crate::worker::Worker;
+use crate::{CloseReason, Handler};
+use fastport_engine::{CloseMode, Engine, EngineError, Key};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+impl<E: Engine> Worker<E> {
+    pub(crate) fn on_connect(
+        &mut self,
+        to: SocketAddr,
+        handler: Arc<dyn Handler>,
+        done: ConnectDone,
+    ) {
+        if self.stopping.is_some() {
+            self.forget_one();
+            done(Err(CloseReason::Stopping));
+            return;
+        }
+        match self.engine.connect(to, self.link.service.socket_options()) {
+            Ok(key) => {
+                let limit = self.link.service.session_config.connect_timeout;
+                let deadline = self.engine.now() + limit;
+                self.wheel.insert(deadline, (key, deadline));
+                self.connecting.insert(
+                    key,
+                    Connecting {
+                        to,
+                        handler,
+                        done,
+                        deadline,
+                    },
+                );
+            }
+            Err(error) => {
+                self.link.counters.connect_failures.add(1);
+                self.forget_one();
+                tracing::debug!(%to, %error, "connecting failed");
+                let os_code = match error {
+                    EngineError::Connect { source, .. } => source.raw_os_error(),
+                    _ => None,
+                };
+                done(Err(CloseReason::ConnectFailed { os_code }));
+            }
+        }
+    }
+
+    pub(crate) fn on_connected(&mut self, key: Key) {
+        let Some(Connecting {
+            to, handler, done, ..
+        }) = self.connecting.remove(&key)
+        else {
+            return;
+        };
+        self.link.counters.connected.add(1);
+        let slot = self.make_slot(key, to, handler, false);
+        done(Ok(slot.session.clone()));
+        self.begin_session(slot);
+    }
+
+    /// Gives up a connection that is being made.
+    pub(crate) fn abandon_connect(&mut self, key: Key, reason: CloseReason) {
+        let Some(connecting) = self.connecting.remove(&key) else {
+            return;
+        };
+        self.link.counters.connect_failures.add(1);
+        self.abandoned.insert(key);
+        self.engine.close(key, CloseMode::Abort);
+        self.forget_one();
+        (connecting.done)(Err(reason));
+    }
+}

@@ -1,0 +1,180 @@
+//! The engine's events, each to the one function that deals with it.
+
+use crate::CloseReason;
+use crate::dispatch::strand::Work;
+use crate::session::send_queue::reclaim;
+use crate::session::slot::{Phase, Reading, Slot};
+use crate::worker::Worker;
+use crate::worker::receive::note_panic;
+use fastport_buffer::SendBatch;
+use fastport_engine::{CloseMode, Engine, Event, Key, SendFailure};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+impl<E: Engine> Worker<E> {
+    pub(crate) fn on_event(&mut self, event: Event<E::Accepted>) {
+        match event {
+            Event::Received { key, chunk } => match self.slots.get(key.index()) {
+                Some(Some(slot)) if slot.key == key => {
+                    self.with_slot(key, |worker, slot| worker.on_received(slot, chunk));
+                }
+                _ => self.engine.recycle(chunk),
+            },
+            Event::Sent { key, batch, result } => self.on_sent(key, batch, result),
+            Event::Accepted { listener, socket } => self.on_accepted(listener, socket),
+            Event::AcceptFailed { error, .. } => self.on_accept_failed(&error),
+            Event::Connected { key } => self.on_connected(key),
+            Event::PeerFinished { key } => {
+                self.with_slot(key, |worker, slot| worker.on_peer_finished(slot));
+            }
+            // `Reading::Paused` was set when the pause was asked for: until this event what comes is held.
+            Event::RecvPaused { .. } => {}
+            Event::Failed { key, error } => self.on_failed(key, &error),
+            Event::Closed { key } => self.on_closed(key),
+        }
+    }
+
+    fn on_sent(&mut self, key: Key, batch: SendBatch, result: Result<(), SendFailure>) {
+        let bytes = batch.bytes();
+        let engine = &mut self.engine;
+        reclaim(batch, |chunk| engine.recycle(chunk));
+        let sent = result
+            .as_ref()
+            .map_or_else(|failure| failure.sent, |()| bytes);
+        self.link.counters.bytes_out.add(sent as u64);
+        self.with_slot(key, |worker, slot| {
+            slot.send_in_flight = false;
+            slot.last_progress = worker.engine.now();
+            let shared = slot.session.shared();
+            shared.bytes_out.add(sent as u64);
+            let wants_attention = shared.local.with(|queue| {
+                queue.in_flight -= bytes;
+                queue.above_high || queue.pieces.bytes() > 0
+            });
+            shared.publish_local(shared.local.with(|queue| queue.bytes()).unwrap_or(0));
+            if let Err(failure) = result {
+                worker.break_off(slot, &failure.error);
+            } else if wants_attention == Some(true)
+                || slot.phase != Phase::Open
+                // A blocked strand waits for the send queue to fall.
+                || slot.strand.is_some()
+                || !slot.held.is_empty()
+                || slot.reading == Reading::Paused
+            {
+                slot.session.shared().attend();
+            }
+        });
+    }
+
+    /// The peer will send no more: what it sent is answered, then the session ends.
+    fn on_peer_finished(&mut self, slot: &mut Slot) {
+        slot.reading = Reading::Finished;
+        match slot.phase {
+            Phase::Open => {
+                let reason = if slot.carry.is_empty() {
+                    CloseReason::PeerClosed
+                } else {
+                    CloseReason::PeerTruncated
+                };
+                self.end_when_handled(slot, reason);
+            }
+            Phase::Flushing { .. } => slot.session.shared().attend(),
+            Phase::Lingering { .. } => self.close_now(slot, CloseMode::Orderly),
+            Phase::Closing => {}
+        }
+    }
+
+    /// Ends the session once everything that was received is handled.
+    pub(crate) fn end_when_handled(&mut self, slot: &mut Slot, reason: CloseReason) {
+        if slot.ending.is_some() {
+            return;
+        }
+        if slot.strand.is_some() {
+            let _ = slot.end_after_work(reason);
+        } else {
+            slot.ending = Some(reason);
+            slot.session.shared().attend();
+        }
+    }
+
+    fn on_failed(&mut self, key: Key, error: &io::Error) {
+        if self.connecting.contains_key(&key) {
+            let os_code = error.raw_os_error();
+            self.abandon_connect(key, CloseReason::ConnectFailed { os_code });
+            return;
+        }
+        self.with_slot(key, |worker, slot| worker.break_off(slot, error));
+    }
+
+    /// The connection is unusable: nothing more is sent or delivered.
+    fn break_off(&mut self, slot: &mut Slot, error: &io::Error) {
+        slot.broken = true;
+        let os_code = error.raw_os_error();
+        slot.session
+            .shared()
+            .request_disconnect(CloseReason::PeerReset { os_code });
+        slot.session.shared().attend();
+    }
+
+    fn on_closed(&mut self, key: Key) {
+        if self.listeners.remove(&key).is_some() || self.abandoned.remove(&key) {
+            return;
+        }
+        let Some(place) = self.slots.get_mut(key.index()) else {
+            return;
+        };
+        if place.as_ref().is_some_and(|slot| slot.key == key)
+            && let Some(slot) = place.take()
+        {
+            self.bury(*slot);
+        }
+    }
+
+    /// The last act of a session: its handler is told, then it is gone.
+    pub(crate) fn bury(&mut self, mut slot: Slot) {
+        let shared = slot.session.shared().clone();
+        let reason = shared.reason().unwrap_or(CloseReason::WorkerFailed);
+        slot.carry.clear();
+        shared.clear_queues();
+        shared.publish_local(0);
+        self.link.counters.count_closed(reason);
+        self.forget_one();
+        if slot.strand.is_some() {
+            slot.push_work(Work::Disconnected(reason));
+        } else {
+            slot.call(|slot| shared.handler.on_disconnected(&slot.session, reason));
+        }
+        shared.worker.service.registry.remove(shared.id);
+        tracing::debug!(session = %shared.id, %reason, "session ended");
+    }
+}
+
+impl Slot {
+    /// Tells the handler that the session has begun.
+    pub(crate) fn announce_opened(&self) {
+        let inbound = self.session.is_inbound();
+        if self.strand.is_some() {
+            self.push_work(if inbound {
+                Work::Accepted
+            } else {
+                Work::Connected
+            });
+            return;
+        }
+        self.call(|slot| {
+            let handler = &slot.session.shared().handler;
+            if inbound {
+                handler.on_accepted(&slot.session);
+            } else {
+                handler.on_connected(&slot.session);
+            }
+        });
+    }
+
+    /// Calls an inline handler. A panic ends the session, not the worker.
+    pub(crate) fn call(&self, act: impl FnOnce(&Self)) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| act(self))) {
+            note_panic(&self.session, panic);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! From queued pieces to sends; back-pressure in both directions.
+
+use crate::dispatch::strand::Work;
+use crate::session::slot::{Phase, Reading, Slot};
+use crate::worker::{Worker, attention};
+use fastport_engine::{Engine, Key};
+
+impl<E: Engine> Worker<E> {
+    /// Looks at every session that asked for it until none does.
+    pub(crate) fn attend_all(&mut self) {
+        let mut looking = std::mem::take(&mut self.looking);
+        while attention::take(&mut looking) {
+            for key in looking.drain(..) {
+                self.attend(key);
+            }
+        }
+        self.looking = looking;
+    }
+
+    /// Does what one session needs: parse on, flush, pause or resume reading, end.
+    fn attend(&mut self, key: Key) {
+        self.with_slot(key, |worker, slot| {
+            let shared = slot.session.shared().clone();
+            shared.local.with(|queue| {
+                queue.attention = false;
+                shared.splice(queue);
+                queue.above_high |= queue.bytes() > shared.config.send_high_watermark;
+            });
+            if slot.phase == Phase::Open {
+                worker.flush(slot);
+                worker.parse_held(slot);
+                if let Some(reason) = slot.ending
+                    && slot.strand.is_none()
+                    && slot.held.is_empty()
+                {
+                    shared.request_disconnect(reason);
+                }
+                if shared.is_disconnect_requested() {
+                    worker.begin_close(slot);
+                } else {
+                    worker.relieve(slot);
+                    worker.regulate_reading(slot);
+                }
+            }
+            worker.flush(slot);
+            worker.advance_close(slot);
+        });
+    }
+
+    /// Gives the engine the next batch, if it has none of this session.
+    pub(crate) fn flush(&mut self, slot: &mut Slot) {
+        if slot.send_in_flight || slot.broken || slot.phase == Phase::Closing {
+            return;
+        }
+        let shared = slot.session.shared();
+        let batch = shared.local.with(|queue| {
+            let batch = queue.pieces.take_batch();
+            queue.in_flight += batch.bytes();
+            shared.publish_local(queue.bytes());
+            batch
+        });
+        let Some(batch) = batch.filter(|batch| !batch.is_empty()) else {
+            return;
+        };
+        slot.send_in_flight = true;
+        slot.last_progress = self.engine.now();
+        self.link.counters.sends.add(1);
+        self.engine.send(slot.key, batch);
+        self.file_deadline(slot);
+    }
+
+    /// Tells the handler once that a queue which was above the high watermark is below the low one.
+    fn relieve(&mut self, slot: &mut Slot) {
+        let shared = slot.session.shared();
+        let low = shared.config.send_low_watermark;
+        let relieved = shared.local.with(|queue| {
+            let relieved = queue.above_high && queue.bytes() < low;
+            queue.above_high &= !relieved;
+            relieved
+        });
+        if relieved != Some(true) {
+            return;
+        }
+        if slot.strand.is_some() {
+            slot.push_work(Work::Writable);
+        } else {
+            slot.call(|slot| slot.session.shared().handler.on_writable(&slot.session));
+        }
+    }
+
+    /// Pauses reading while the session's queues are above their high watermarks, and goes on below the
+    /// low ones: what a peer can make us hold is bounded by them.
+    fn regulate_reading(&mut self, slot: &mut Slot) {
+        let shared = slot.session.shared().clone();
+        let config = &shared.config;
+        let to_send = shared.queued_bytes();
+        let to_handle = slot
+            .strand
+            .as_ref()
+            .map_or(0, |strand| strand.queued_bytes());
+        match slot.reading {
+            Reading::Armed
+                if !slot.held.is_empty()
+                    || to_send > config.send_high_watermark
+                    || to_handle > config.receive_high_watermark =>
+            {
+                slot.reading = Reading::Paused;
+                self.link.counters.pauses.add(1);
+                self.engine.pause_recv(slot.key);
+            }
+            Reading::Paused
+                if slot.ending.is_none()
+                    && slot.held.is_empty()
+                    && to_send <= config.send_low_watermark
+                    && to_handle <= config.receive_high_watermark / 2 =>
+            {
+                slot.reading = Reading::Armed;
+                slot.last_received = self.engine.now();
+                self.engine.arm_recv(slot.key);
+                self.file_deadline(slot);
+            }
+            _ => {}
+        }
+        if to_send <= config.send_low_watermark
+            && let (Some(strand), Some(pool)) = (&slot.strand, &self.link.service.pool)
+        {
+            strand.unblock(pool.queue());
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What other threads hold of a worker, and what all workers hold of their service.
+
+use crate::config::{ServiceConfig, SessionConfig};
+use crate::dispatch::event_pool::EventPool;
+use crate::session::handle::{Session, SessionId};
+use crate::session::registry::Registry;
+use crate::session::slot::ConnectDone;
+use crate::stats::counters::{Counter, WorkerCounters};
+use crate::{Error, Handler};
+use fastport_engine::{Mailbox, SocketOptions};
+use fastport_protocol::PacketId;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
+use std::time::Instant;
+
+/// Work for a worker from another thread.
+pub(crate) enum Command {
+    /// Look at this session: something was queued, or its end was asked for.
+    Attend(Session),
+    /// Start to listen; the address or the error goes back.
+    Listen {
+        address: SocketAddr,
+        handler: Arc<dyn Handler>,
+        reply: Sender<Result<SocketAddr, Error>>,
+    },
+    /// Start to connect.
+    Connect {
+        to: SocketAddr,
+        handler: Arc<dyn Handler>,
+        done: ConnectDone,
+    },
+    /// Drain until the deadline, then reset what is left and end.
+    Stop { deadline: Instant },
+}
+
+/// A worker as any thread may hold it.
+pub(crate) struct WorkerLink {
+    pub(crate) index: usize,
+    pub(crate) mailbox: Mailbox<Command>,
+    pub(crate) counters: WorkerCounters,
+    /// Sessions on this worker and sockets on their way to it.
+    pub(crate) load: AtomicUsize,
+    chunk_scarce: AtomicBool,
+    pub(crate) service: Arc<ServiceShared>,
+}
+
+impl WorkerLink {
+    pub(crate) fn new(
+        index: usize,
+        mailbox: Mailbox<Command>,
+        service: Arc<ServiceShared>,
+    ) -> Self {
+        Self {
+            index,
+            mailbox,
+            counters: WorkerCounters::default(),
+            load: AtomicUsize::new(0),
+            chunk_scarce: AtomicBool::new(false),
+            service,
+        }
+    }
+
+    /// Whether holders of receive memory should copy; as of the worker's last receive.
+    #[inline]
+    pub(crate) fn is_chunk_scarce(&self) -> bool {
+        self.chunk_scarce.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_chunk_scarce(&self, scarce: bool) {
+        if self.chunk_scarce.load(Ordering::Relaxed) != scarce {
+            self.chunk_scarce.store(scarce, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What all workers of a service share.
+pub(crate) struct ServiceShared {
+    pub(crate) config: ServiceConfig,
+    pub(crate) session_config: Arc<SessionConfig>,
+    pub(crate) registry: Registry,
+    pub(crate) pool: Option<EventPool>,
+    /// Sessions over all workers, sockets on their way included.
+    pub(crate) sessions: AtomicUsize,
+    pub(crate) unhandled: Counter,
+    pub(crate) undecodable: Counter,
+    unhandled_logged: AtomicU64,
+    started: Instant,
+}
+
+/// The next session id of the process.
+static NEXT_SESSION: AtomicU64 = AtomicU64::new(1);
+
+impl ServiceShared {
+    pub(crate) fn new(config: ServiceConfig, pool: Option<EventPool>) -> Self {
+        Self {
+            session_config: Arc::new(config.session.clone()),
+            config,
+            registry: Registry::default(),
+            pool,
+            sessions: AtomicUsize::new(0),
+            unhandled: Counter::default(),
+            undecodable: Counter::default(),
+            unhandled_logged: AtomicU64::new(0),
+            started: Instant::now(),
+        }
+    }
+
+    pub(crate) fn next_session_id(&self) -> SessionId {
+        SessionId::new(NEXT_SESSION.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn socket_options(&self) -> &SocketOptions {
+        &self.session_config.socket
+    }
+
+    pub(crate) fn note_unhandled(&self, session: SessionId, id: PacketId) {
+        self.unhandled.add_shared(1);
+        // Second 0 would never log: count from 1.
+        let second = self.started.elapsed().as_secs() + 1;
+        if self.unhandled_logged.swap(second, Ordering::Relaxed) != second {
+            tracing::warn!(%session, packet = %id, "nothing handles this packet id; dropped");
+        }
+    }
+}

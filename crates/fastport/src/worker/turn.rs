@@ -1,0 +1,217 @@
+//! The loop of a worker: its turns, its timers, its end.
+
+use crate::session::slot::Slot;
+use crate::worker::link::Command;
+use crate::worker::{Stopping, Worker};
+use crate::{CloseReason, Error};
+use fastport_engine::{CloseMode, Drained, Engine, Wait};
+use std::time::{Duration, Instant};
+
+/// Events after which what they asked for is handed to the kernel in the middle of a turn.
+const EVENTS_PER_SUBMIT: usize = 256;
+/// Events of one turn; the rest waits until mailbox and timers had their turn.
+const EVENTS_PER_TURN: usize = 4096;
+/// Turns between the order to stop and the end of the sessions: the kernel delivers what it holds.
+const DRAIN_TURNS: u32 = 2;
+/// How long an engine may take to let go of its memory at the end.
+const ENGINE_DRAIN: Duration = Duration::from_secs(5);
+
+impl<E: Engine> Worker<E> {
+    /// Runs until the worker was told to stop and its last session is gone.
+    ///
+    /// # Errors
+    /// When the completion queue is lost.
+    pub(crate) fn run(&mut self) -> Result<(), Error> {
+        while !self.is_finished() {
+            self.turn()?;
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self) -> Result<(), Error> {
+        let may_sleep =
+            self.link.mailbox.park() && self.peers[self.link.index].adoptions.is_empty();
+        let wait = if may_sleep {
+            self.longest_wait()
+        } else {
+            Wait::Poll
+        };
+        let waited = self.engine.submit_and_wait(wait);
+        self.link.mailbox.unpark();
+        waited?;
+        self.link.counters.turns.add(1);
+        self.take_adoptions();
+        while let Some(command) = self.link.mailbox.take() {
+            self.on_command(command);
+        }
+        for count in 1..=EVENTS_PER_TURN {
+            let Some(event) = self.engine.next_event() else {
+                break;
+            };
+            self.on_event(event);
+            if count % EVENTS_PER_SUBMIT == 0 {
+                self.attend_all();
+                self.engine.submit()?;
+            }
+        }
+        self.expire_deadlines();
+        self.advance_stop();
+        self.attend_all();
+        Ok(())
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Attend(session) => {
+                let shared = session.shared();
+                // Before the splice: whoever appends after it schedules again.
+                shared.unschedule();
+                shared.attend();
+            }
+            Command::Listen {
+                address,
+                handler,
+                reply,
+            } => {
+                // The asker may have given up; the listener then lives until the service stops.
+                let _ = reply.send(self.on_listen(address, handler));
+            }
+            Command::Connect { to, handler, done } => self.on_connect(to, handler, done),
+            Command::Stop { deadline } => self.begin_stop(deadline),
+        }
+    }
+
+    fn longest_wait(&self) -> Wait {
+        match self.stopping {
+            Some(stopping) if stopping.turns_left > 0 => Wait::Poll,
+            Some(stopping) => {
+                let next = self.wheel.next_expiry();
+                Wait::Until(next.map_or(stopping.deadline, |next| next.min(stopping.deadline)))
+            }
+            None => self.wheel.next_expiry().map_or(Wait::Forever, Wait::Until),
+        }
+    }
+
+    /// Makes sure that the wheel looks at the session no later than its next deadline.
+    #[inline]
+    pub(crate) fn file_deadline(&mut self, slot: &mut Slot) {
+        let config = &self.link.service.session_config;
+        let Some(deadline) = slot.next_deadline(config) else {
+            return;
+        };
+        if slot.looked_at.is_none_or(|at| deadline < at) {
+            slot.looked_at = Some(deadline);
+            self.wheel.insert(deadline, (slot.key, deadline));
+        }
+    }
+
+    fn expire_deadlines(&mut self) {
+        let now = self.engine.now();
+        if self.wheel.next_expiry().is_none_or(|next| next > now) {
+            return;
+        }
+        let mut due = Vec::new();
+        self.wheel.expire(now, |entry| {
+            due.push(entry);
+            None
+        });
+        for (key, filed) in due {
+            if self
+                .connecting
+                .get(&key)
+                .is_some_and(|connecting| connecting.deadline <= now)
+            {
+                self.abandon_connect(key, CloseReason::ConnectTimeout);
+                continue;
+            }
+            self.with_slot(key, |worker, slot| {
+                // An entry that was overtaken by an earlier one is stale.
+                if slot.looked_at == Some(filed) {
+                    slot.looked_at = None;
+                    worker.check_deadlines(slot);
+                    worker.file_deadline(slot);
+                }
+            });
+        }
+    }
+
+    fn begin_stop(&mut self, deadline: Instant) {
+        if let Some(stopping) = &mut self.stopping {
+            stopping.deadline = stopping.deadline.min(deadline);
+            return;
+        }
+        self.stopping = Some(Stopping {
+            deadline,
+            turns_left: DRAIN_TURNS,
+        });
+        for key in self.listeners.keys() {
+            self.engine.close(*key, CloseMode::Orderly);
+        }
+        let connecting: Vec<_> = self.connecting.keys().copied().collect();
+        for key in connecting {
+            self.abandon_connect(key, CloseReason::Stopping);
+        }
+    }
+
+    fn advance_stop(&mut self) {
+        let Some(stopping) = &mut self.stopping else {
+            return;
+        };
+        if stopping.turns_left > 0 {
+            stopping.turns_left -= 1;
+            if stopping.turns_left == 0 {
+                self.for_each_slot(|worker, slot| {
+                    worker.end_when_handled(slot, CloseReason::Stopping);
+                });
+            }
+        } else if stopping.deadline <= self.engine.now() {
+            self.for_each_slot(|worker, slot| {
+                slot.session
+                    .shared()
+                    .request_disconnect(CloseReason::Stopping);
+                slot.session.shared().clear_queues();
+                worker.close_now(slot, CloseMode::Abort);
+            });
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        self.stopping
+            .is_some_and(|stopping| stopping.turns_left == 0)
+            && self.listeners.is_empty()
+            && self.connecting.is_empty()
+            && self.abandoned.is_empty()
+            && self.slots.iter().all(Option::is_none)
+    }
+
+    fn for_each_slot(&mut self, mut act: impl FnMut(&mut Self, &mut Slot)) {
+        for index in 0..self.slots.len() {
+            if let Some(key) = self.slots[index].as_ref().map(|slot| slot.key) {
+                self.with_slot(key, &mut act);
+            }
+        }
+    }
+
+    /// Ends the worker after [`Worker::run`]: sessions that are left (the engine failed, or a defect made
+    /// the loop panic) are told, waiting adoptions are dropped, the engine is drained.
+    pub(crate) fn finish(mut self) -> Drained {
+        for index in 0..self.slots.len() {
+            if let Some(slot) = self.slots[index].take() {
+                slot.session
+                    .shared()
+                    .request_disconnect(CloseReason::WorkerFailed);
+                self.bury(*slot);
+            }
+        }
+        let connecting: Vec<_> = self.connecting.keys().copied().collect();
+        for key in connecting {
+            self.abandon_connect(key, CloseReason::WorkerFailed);
+        }
+        let me = self.link.index;
+        while self.peers[me].adoptions.pop().is_some() {
+            self.forget_one();
+        }
+        let deadline = self.engine.now() + ENGINE_DRAIN;
+        self.engine.drain(deadline)
+    }
+}
