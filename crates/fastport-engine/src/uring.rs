@@ -1,7 +1,8 @@
-//! The io_uring back-end: one ring per worker, multishot accept and receive, one system call per turn.
+//! The io_uring back-end: one ring per worker, multishot accept and receive, one system call per
+//! turn.
 //!
-//! A worker's thread owns the engine and everything in it (SINGLE_ISSUER). Completions appear only while
-//! that thread is in the kernel (DEFER_TASKRUN), are turned into events one by one as
+//! A worker's thread owns the engine and everything in it (SINGLE_ISSUER). Completions appear only
+//! while that thread is in the kernel (DEFER_TASKRUN), are turned into events one by one as
 //! [`Engine::next_event`] asks for them, and nothing is copied in between.
 //!
 //! | module | owns |
@@ -58,8 +59,8 @@ use waker::WakeRead;
 /// must_be_send::<fastport_engine::UringEngine>();
 /// ```
 ///
-/// [`EngineConfig::receive_budget`] has no effect: the kernel gives other connections their turn after
-/// 33 buffers of one (`MULTISHOT_MAX_RETRY`), so the size of a buffer decides.
+/// [`EngineConfig::receive_budget`] has no effect: the kernel gives other connections their turn
+/// after 33 buffers of one (`MULTISHOT_MAX_RETRY`), so the size of a buffer decides.
 pub struct UringEngine {
     /// Dropped before `memory`, by the order of these fields.
     ring: Ring,
@@ -92,8 +93,8 @@ impl UringEngine {
         self.ring.enters()
     }
 
-    /// Turns so far that found the completion queue overflown: slow and out of order, but nothing is
-    /// lost. A larger `completion_entries` avoids it.
+    /// Turns so far that found the completion queue overflown: slow and out of order, but nothing
+    /// is lost. A larger `completion_entries` avoids it.
     #[must_use]
     pub const fn overflows(&self) -> u64 {
         self.ring.overflows()
@@ -289,8 +290,8 @@ impl Engine for UringEngine {
         let slot = self.memory.slots.find(key);
         let open = slot.filter(|slot| slot.in_flight.is_open());
         if let Some(socket) = open.and_then(|slot| slot.socket.as_ref()) {
-            // shutdown(2) and not OP_SHUTDOWN, which the kernel hands to a thread. ENOTCONN after a reset
-            // is no error here: the receive tells of the reset.
+            // shutdown(2) and not OP_SHUTDOWN, which the kernel hands to a thread. ENOTCONN after a
+            // reset is no error here: the receive tells of the reset.
             let _ = SockRef::from(socket).shutdown(Shutdown::Write);
         }
     }
@@ -348,7 +349,8 @@ impl Engine for UringEngine {
 impl Drop for UringEngine {
     fn drop(&mut self) {
         if !self.drained {
-            // Dropped without a drain, perhaps by a panic: what ends at once is freed, the rest leaked.
+            // Dropped without a drain, perhaps by a panic: what ends at once is freed, the rest
+            // leaked.
             self.wind_down(Instant::now() + close::DROP_PATIENCE);
         }
     }

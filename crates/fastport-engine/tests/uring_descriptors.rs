@@ -71,8 +71,8 @@ fn accepting_waits_for_descriptors_without_a_fuss_and_goes_on_when_there_are_som
         ..EngineConfig::default()
     };
     let mut engine = UringEngine::open(&config).unwrap();
-    // Room for the listener, one client and its session. An accept is held to the limit that it finds
-    // when it is armed (`io_accept_prep`).
+    // Room for the listener, one client and its session. An accept is held to the limit that it
+    // finds when it is armed (`io_accept_prep`).
     let limit = next_descriptor() + 3;
     let before = limit_descriptors(limit);
     let on = ListenConfig::new((Ipv4Addr::LOCALHOST, 0).into());

@@ -1,8 +1,8 @@
 //! Making connections: the multishot accept of a listener with its pauses, and outgoing connects.
 //!
-//! An accept that fails for want of descriptors or memory leaves the connection in the backlog, so trying
-//! again at once fails again, as fast as the machine can (ioxide #222). The listener pauses, longer each
-//! time, and tries at once when a key of this engine is closed.
+//! An accept that fails for want of descriptors or memory leaves the connection in the backlog, so
+//! trying again at once fails again, as fast as the machine can (ioxide #222). The listener pauses,
+//! longer each time, and tries at once when a key of this engine is closed.
 
 use super::UringEngine;
 use super::ops;
@@ -51,7 +51,8 @@ impl UringEngine {
         flags: u32,
     ) -> Option<Event<OwnedFd>> {
         // Owned before anything else, so that one that comes late is closed.
-        // SAFETY: a result that is not negative is a new descriptor, which only this completion names.
+        // SAFETY: a result that is not negative is a new descriptor, which only this completion
+        // names.
         let socket = (result >= 0).then(|| unsafe { OwnedFd::from_raw_fd(result) });
         let key = self.memory.slots.whole(partial);
         debug_assert!(

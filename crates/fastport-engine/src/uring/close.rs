@@ -1,8 +1,9 @@
 //! Ending: of one key, and of the engine.
 //!
-//! close(2) ends no operation: the kernel holds the file and goes on receiving (io_uring_cancelation(7)).
-//! So operations are cancelled by their identity, their own final completions are awaited, and only then
-//! is the descriptor closed and, when `Closed` is reported, the slot freed.
+//! close(2) ends no operation: the kernel holds the file and goes on receiving
+//! (io_uring_cancelation(7)). So operations are cancelled by their identity, their own final
+//! completions are awaited, and only then is the descriptor closed and, when `Closed` is reported,
+//! the slot freed.
 
 use super::UringEngine;
 use super::ops;
@@ -50,8 +51,8 @@ impl UringEngine {
         self.retry_accepts = !self.paused_listeners.is_empty();
     }
 
-    /// Closes every key and waits until the kernel holds nothing, or the deadline. Only in the first case
-    /// may the memory be freed.
+    /// Closes every key and waits until the kernel holds nothing, or the deadline. Only in the
+    /// first case may the memory be freed.
     pub(super) fn wind_down(&mut self, deadline: Instant) -> Drained {
         self.drained = true;
         for key in self.memory.slots.keys() {

@@ -1,8 +1,8 @@
 //! Everything that the kernel may read or write while operations are in flight, freed in one place.
 //!
-//! It is declared after the ring, so it is dropped later. It frees nothing unless it was told that the
-//! kernel holds nothing: dropping a ring does not wait for its operations (liburing #329, #1572), so what
-//! is not proven free is leaked.
+//! It is declared after the ring, so it is dropped later. It frees nothing unless it was told that
+//! the kernel holds nothing: dropping a ring does not wait for its operations (liburing #329,
+//! #1572), so what is not proven free is leaked.
 
 use super::provided_buffers::ProvidedBuffers;
 use super::send_scratch::SendScratch;

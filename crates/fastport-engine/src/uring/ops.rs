@@ -1,7 +1,7 @@
 //! The submission entries of every operation, in one place with their flags.
 //!
-//! Nothing here is submitted, so nothing here is unsafe; [`Ring::push`](super::ring::Ring::push) says what
-//! must hold for the memory that an entry names.
+//! Nothing here is submitted, so nothing here is unsafe; [`Ring::push`](super::ring::Ring::push)
+//! says what must hold for the memory that an entry names.
 
 use crate::{Key, Op};
 use io_uring::{opcode, squeue, types};
@@ -17,8 +17,8 @@ const MULTISHOT: u16 = 1 << 1;
 /// The key of operations that belong to no slot: the wake-up's read and every cancel.
 const NOBODY: Key = Key::new(0, 0);
 
-/// Accepts until cancelled or until it fails. No address is asked for: a multishot accept has room for
-/// only one.
+/// Accepts until cancelled or until it fails. No address is asked for: a multishot accept has room
+/// for only one.
 pub(super) fn accept(socket: &OwnedFd, key: Key) -> squeue::Entry {
     opcode::AcceptMulti::new(descriptor(socket))
         .flags(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK)
@@ -28,8 +28,9 @@ pub(super) fn accept(socket: &OwnedFd, key: Key) -> squeue::Entry {
 
 /// Receives into provided buffers until cancelled, finished or out of buffers.
 ///
-/// With `poll_first` the kernel waits for data before it takes a buffer. Without it, a receive on an
-/// empty socket ends at once when no buffer is left, and arming it again would spin (liburing #1275).
+/// With `poll_first` the kernel waits for data before it takes a buffer. Without it, a receive on
+/// an empty socket ends at once when no buffer is left, and arming it again would spin (liburing
+/// #1275).
 pub(super) fn receive(socket: &OwnedFd, key: Key, poll_first: bool) -> squeue::Entry {
     let priority = MULTISHOT | if poll_first { POLL_FIRST } else { 0 };
     opcode::Recv::new(descriptor(socket), std::ptr::null_mut(), 0)
@@ -71,9 +72,9 @@ pub(super) fn connect(socket: &OwnedFd, key: Key, address: &socket2::SockAddr) -
         .user_data(key.user_data(Op::Connect))
 }
 
-/// Asks for the end of one operation, named by its identity and never by its descriptor. It completes
-/// only when there was nothing to cancel or it could not be done; the target's own final completion is
-/// what counts.
+/// Asks for the end of one operation, named by its identity and never by its descriptor. It
+/// completes only when there was nothing to cancel or it could not be done; the target's own final
+/// completion is what counts.
 pub(super) fn cancel(target: u64) -> squeue::Entry {
     opcode::AsyncCancel::new(target)
         .build()

@@ -1,8 +1,9 @@
-//! Whether io_uring works on this machine: decided by doing what the engine does, not by versions alone.
+//! Whether io_uring works on this machine: decided by doing what the engine does, not by versions
+//! alone.
 //!
-//! Containers forbid the system calls, kernels lack flags or have them broken, and limits refuse memory
-//! (moby #46762, liburing #1043, #1062). So a throw-away ring receives two messages and a FIN with one
-//! multishot receive, accepts with a multishot accept, and cancels it.
+//! Containers forbid the system calls, kernels lack flags or have them broken, and limits refuse
+//! memory (moby #46762, liburing #1043, #1062). So a throw-away ring receives two messages and a
+//! FIN with one multishot receive, accepts with a multishot accept, and cancels it.
 
 use super::ops;
 use super::provided_buffers::ProvidedBuffers;
@@ -108,7 +109,8 @@ impl Trial {
     fn receive(&mut self) -> Result<(), Refusal> {
         let pair = UnixStream::pair().map_err(step("making a socket pair"))?;
         let (ours, mut theirs) = (OwnedFd::from(pair.0), pair.1);
-        // SAFETY: the receive writes to published buffers only, which outlive the ring or are leaked.
+        // SAFETY: the receive writes to published buffers only, which outlive the ring or are
+        // leaked.
         unsafe { self.ring.push(ops::receive(&ours, CONNECTION, true)) };
         for message in [&b"one"[..], b"three"] {
             theirs.write_all(message).map_err(step("writing"))?;

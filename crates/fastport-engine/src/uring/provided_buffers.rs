@@ -1,13 +1,15 @@
-//! The worker's ring of provided buffers: receive memory that the kernel picks from when data arrives.
+//! The worker's ring of provided buffers: receive memory that the kernel picks from when data
+//! arrives.
 //!
-//! It publishes the buffers of a [`ChunkStore`]. A buffer is free, or published, or lent; what comes back
-//! during a turn is published once at its end, with one store of the tail.
+//! It publishes the buffers of a [`ChunkStore`]. A buffer is free, or published, or lent; what
+//! comes back during a turn is published once at its end, with one store of the tail.
 //!
 //! ```text
 //!   free --publish--> published --completion--> lent --recycle, drop--> free
 //! ```
 //!
-//! Invariant: `free + published + lent == count`, and only a published buffer is written by the kernel.
+//! Invariant: `free + published + lent == count`, and only a published buffer is written by the
+//! kernel.
 
 use super::ops::BUFFER_GROUP;
 use super::ring::Ring;
@@ -46,7 +48,8 @@ impl ProvidedBuffers {
     /// `ring` is dropped before `self`, or `self` is leaked.
     pub(super) unsafe fn register(&self, ring: &Ring) -> io::Result<()> {
         let address = self.entries.start.as_ptr() as u64;
-        // SAFETY: the entries are mapped until `self` goes, which the caller makes later than the ring.
+        // SAFETY: the entries are mapped until `self` goes, which the caller makes later than the
+        // ring.
         unsafe { ring.register_buffers(address, self.entries.count, BUFFER_GROUP) }
     }
 
@@ -108,8 +111,8 @@ impl ProvidedBuffers {
     }
 }
 
-/// The memory that is shared with the kernel: entries that we write and it reads, and the tail, which
-/// lies in the unused part of the first entry.
+/// The memory that is shared with the kernel: entries that we write and it reads, and the tail,
+/// which lies in the unused part of the first entry.
 struct Entries {
     start: NonNull<BufRingEntry>,
     /// A power of two.
@@ -119,8 +122,8 @@ struct Entries {
 impl Entries {
     /// Maps zeroed, page-aligned memory for `count` entries, a power of two.
     fn map(count: u16) -> io::Result<Self> {
-        // SAFETY: a new anonymous mapping touches no memory that exists. DONTFORK is not needed: it holds
-        // addresses, no data.
+        // SAFETY: a new anonymous mapping touches no memory that exists. DONTFORK is not needed: it
+        // holds addresses, no data.
         let start = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
@@ -150,8 +153,9 @@ impl Entries {
         // SAFETY: the index is below the number of entries that are mapped.
         let entry = unsafe { self.start.add(index) };
         let mut entry = entry;
-        // SAFETY: the entry is mapped, zeroed or written before, and the kernel only reads it; `self` is
-        // borrowed mutably, so no other reference to it exists. The setters leave the tail alone.
+        // SAFETY: the entry is mapped, zeroed or written before, and the kernel only reads it;
+        // `self` is borrowed mutably, so no other reference to it exists. The setters leave the
+        // tail alone.
         let entry = unsafe { entry.as_mut() };
         entry.set_addr(buffer.as_ptr() as u64);
         entry.set_len(bytes);
@@ -163,7 +167,8 @@ impl Entries {
     fn set_tail(&mut self, tail: u16) {
         // SAFETY: `start` is the address of the first entry, which is initialised.
         let place = unsafe { BufRingEntry::tail(self.start.as_ptr()) };
-        // SAFETY: the tail is mapped, aligned to 2, and accessed atomically from here on by both sides.
+        // SAFETY: the tail is mapped, aligned to 2, and accessed atomically from here on by both
+        // sides.
         let shared = unsafe { AtomicU16::from_ptr(place.cast_mut()) };
         // Release: the kernel that sees the tail sees the entries (io_uring_buf_ring_advance(3)).
         shared.store(tail, Ordering::Release);
@@ -173,8 +178,8 @@ impl Entries {
 impl Drop for Entries {
     fn drop(&mut self) {
         let bytes = Self::bytes(self.count);
-        // SAFETY: mapped in `map` with this size; the kernel reads it no more, since the ring that it was
-        // registered with was dropped first, as `ProvidedBuffers::register` demands.
+        // SAFETY: mapped in `map` with this size; the kernel reads it no more, since the ring that
+        // it was registered with was dropped first, as `ProvidedBuffers::register` demands.
         let outcome = unsafe { libc::munmap(self.start.as_ptr().cast(), bytes) };
         debug_assert_eq!(outcome, 0);
     }

@@ -8,8 +8,8 @@
 //!                Waiting           Resuming --final completion--> Armed
 //! ```
 //!
-//! A completion without MORE is the last of its receive, with or without data. Data before the final
-//! completion of a pause is delivered.
+//! A completion without MORE is the last of its receive, with or without data. Data before the
+//! final completion of a pause is delivered.
 
 use super::UringEngine;
 use super::ops;
@@ -21,7 +21,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-/// How soon a starved worker looks again for chunks that other threads dropped, at first and at most.
+/// How soon a starved worker looks again for chunks that other threads dropped, at first and at
+/// most.
 pub(super) const STARVED_WAIT_MIN: Duration = Duration::from_millis(1);
 const STARVED_WAIT_MAX: Duration = Duration::from_millis(10);
 
@@ -65,7 +66,8 @@ impl UringEngine {
         }
     }
 
-    /// Queues the receive, or puts the connection on the list of starved ones when no buffer is left.
+    /// Queues the receive, or puts the connection on the list of starved ones when no buffer is
+    /// left.
     pub(super) fn arm(&mut self, key: Key, poll_first: bool) {
         let parts = &mut *self.memory;
         let published = parts.buffers.published();
@@ -87,8 +89,8 @@ impl UringEngine {
         slot.receive = Receive::Armed;
         slot.in_flight.begin(Op::Recv);
         self.operations += 1;
-        // SAFETY: the receive names no memory of its own: the kernel takes published buffers, which stay
-        // in place until the ring is gone.
+        // SAFETY: the receive names no memory of its own: the kernel takes published buffers, which
+        // stay in place until the ring is gone.
         unsafe { self.ring.push(ops::receive(socket, key, poll_first)) };
     }
 
@@ -165,7 +167,8 @@ impl UringEngine {
         }
     }
 
-    /// The receive ended with data, since the completion queue was full or by a cancel: go on as wanted.
+    /// The receive ended with data, since the completion queue was full or by a cancel: go on as
+    /// wanted.
     fn receive_cut(&mut self, key: Key, more_waits: bool) {
         let Some(slot) = self.memory.slots.find(key) else {
             return;
@@ -185,8 +188,8 @@ impl UringEngine {
             slot.receive = Receive::Ended;
             return Some(Event::PeerFinished { key });
         }
-        // Before 6.5 a cancelled multishot ended with ENOBUFS. None of these says that the connection
-        // is broken, and data that waits in the socket stays there.
+        // Before 6.5 a cancelled multishot ended with ENOBUFS. None of these says that the
+        // connection is broken, and data that waits in the socket stays there.
         if matches!(
             -result,
             libc::ECANCELED | libc::ENOBUFS | libc::EINTR | libc::EAGAIN

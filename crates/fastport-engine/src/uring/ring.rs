@@ -1,8 +1,10 @@
-//! One submission and completion queue pair: its set-up, its only system call, and nothing lost when full.
+//! One submission and completion queue pair: its set-up, its only system call, and nothing lost
+//! when full.
 //!
-//! An entry that finds the submission queue full waits here, in order; a completion that is in the way of
-//! a submission is moved here, in order. Only the thread that opened the ring may use it (SINGLE_ISSUER),
-//! and completions appear only while it is inside [`Ring::submit`] or [`Ring::wait`] (DEFER_TASKRUN).
+//! An entry that finds the submission queue full waits here, in order; a completion that is in the
+//! way of a submission is moved here, in order. Only the thread that opened the ring may use it
+//! (SINGLE_ISSUER), and completions appear only while it is inside [`Ring::submit`] or
+//! [`Ring::wait`] (DEFER_TASKRUN).
 
 use io_uring::{EnterFlags, IoUring, cqueue, squeue, types};
 use std::collections::VecDeque;
@@ -23,7 +25,8 @@ pub(super) struct Ring {
     idle: EnterFlags,
     /// System calls made.
     enters: u64,
-    /// Turns that found the completion queue overflown. The kernel keeps what does not fit (NODROP).
+    /// Turns that found the completion queue overflown. The kernel keeps what does not fit
+    /// (NODROP).
     overflows: u64,
 }
 
@@ -39,8 +42,8 @@ impl Ring {
             }
             other => other,
         }?;
-        // Nothing of ours should ever need a kernel worker thread; if the limit is refused, nothing is
-        // lost but the guarantee.
+        // Nothing of ours should ever need a kernel worker thread; if the limit is refused, nothing
+        // is lost but the guarantee.
         let _ = io.submitter().register_iowq_max_workers(&mut [1, 1]);
         let idle = if io.params().is_feature_no_iowait() {
             EnterFlags::NO_IOWAIT
@@ -72,12 +75,12 @@ impl Ring {
         unsafe { submitter.register_buf_ring_with_flags(address, entries, group, 0) }
     }
 
-    /// Queues an operation. Never fails and never drops it: when the queue is full it is submitted, and
-    /// what does not fit even then waits for the next submission.
+    /// Queues an operation. Never fails and never drops it: when the queue is full it is submitted,
+    /// and what does not fit even then waits for the next submission.
     ///
     /// # Safety
-    /// What the entry points to is valid until its final completion; a message header, an iovec array and
-    /// a socket address only until [`Ring::is_submitted`] (IORING_FEAT_SUBMIT_STABLE).
+    /// What the entry points to is valid until its final completion; a message header, an iovec
+    /// array and a socket address only until [`Ring::is_submitted`] (IORING_FEAT_SUBMIT_STABLE).
     pub(super) unsafe fn push(&mut self, entry: squeue::Entry) {
         if self.waiting.is_empty() {
             // SAFETY: the caller's promise is what `push` asks for.
@@ -116,8 +119,9 @@ impl Ring {
         Ok(())
     }
 
-    /// Hands everything to the kernel and waits for a completion, for at most `timeout`; `None` waits for
-    /// ever. Returns at once when there is a completion already, or when a signal arrives.
+    /// Hands everything to the kernel and waits for a completion, for at most `timeout`; `None`
+    /// waits for ever. Returns at once when there is a completion already, or when a signal
+    /// arrives.
     pub(super) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         if !self.waiting.is_empty() {
             self.submit()?;
@@ -179,15 +183,17 @@ impl Ring {
         if let Some(deadline) = &deadline {
             arguments = arguments.timespec(deadline);
         }
-        // GETEVENTS even without a wait: deferred task work, and completions that overflowed, are only
-        // dealt with by an enter that carries it (io_uring_setup(2), IORING_SETUP_DEFER_TASKRUN).
+        // GETEVENTS even without a wait: deferred task work, and completions that overflowed, are
+        // only dealt with by an enter that carries it (io_uring_setup(2),
+        // IORING_SETUP_DEFER_TASKRUN).
         let mut flags = EnterFlags::GETEVENTS | EnterFlags::EXT_ARG;
         if want > 0 {
             flags |= self.idle;
         }
         let submitter = self.io.submitter();
-        // SAFETY: the argument is the structure that EXT_ARG announces, and it and its time live on this
-        // stack until the call returns; the entries were pushed under the promise of `Ring::push`.
+        // SAFETY: the argument is the structure that EXT_ARG announces, and it and its time live on
+        // this stack until the call returns; the entries were pushed under the promise of
+        // `Ring::push`.
         let outcome = unsafe { submitter.enter(queued, want, flags.bits(), Some(&arguments)) };
         match outcome {
             Ok(_) => Ok(()),

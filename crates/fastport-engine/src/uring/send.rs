@@ -1,8 +1,8 @@
 //! Sending: one batch per connection in the kernel, as one entry, until all of it is gone.
 //!
 //! MSG_WAITALL lets the kernel go on by itself after a partial send. It still ends short when the
-//! connection breaks half-way or a batch has more pieces than one message takes; the rest is sent then,
-//! and its error, if any, is the batch's.
+//! connection breaks half-way or a batch has more pieces than one message takes; the rest is sent
+//! then, and its error, if any, is the batch's.
 
 use super::UringEngine;
 use super::kernel_memory::Parts;
@@ -56,8 +56,8 @@ impl UringEngine {
         };
         in_flight.begin(Op::Send);
         self.operations += 1;
-        // SAFETY: the pieces' bytes do not move and stay in the slot until the final completion; the
-        // message lies in the scratch, which is reset only when everything is submitted.
+        // SAFETY: the pieces' bytes do not move and stay in the slot until the final completion;
+        // the message lies in the scratch, which is reset only when everything is submitted.
         unsafe { self.ring.push(entry) };
     }
 
@@ -98,8 +98,8 @@ impl UringEngine {
     }
 }
 
-/// The pieces that the next submission takes when `sent` bytes are gone, and how much of the first one is
-/// gone too.
+/// The pieces that the next submission takes when `sent` bytes are gone, and how much of the first
+/// one is gone too.
 fn unsent(pieces: &[Piece], sent: usize) -> (&[Piece], usize) {
     let mut skip = sent;
     let mut first = 0;

@@ -1,8 +1,8 @@
 //! Message headers and iovec arrays of the sends that were queued since the last submission.
 //!
-//! The kernel copies them when it takes the entry (IORING_FEAT_SUBMIT_STABLE), so one arena serves every
-//! send and is emptied after each submission. Its pages are never moved or freed while the engine lives:
-//! in the steady state nothing is allocated.
+//! The kernel copies them when it takes the entry (IORING_FEAT_SUBMIT_STABLE), so one arena serves
+//! every send and is emptied after each submission. Its pages are never moved or freed while the
+//! engine lives: in the steady state nothing is allocated.
 
 use std::ptr;
 
@@ -25,7 +25,8 @@ pub(super) struct SendScratch {
 }
 
 impl SendScratch {
-    /// Builds a message from at least one and at most [`PIECES_MAX`] slices, the first ones that come;
+    /// Builds a message from at least one and at most [`PIECES_MAX`] slices, the first ones that
+    /// come;
     /// `count` of them will. The message is valid until [`SendScratch::reset`].
     ///
     /// # Panics

@@ -1,7 +1,9 @@
 //! The worker's connections and listeners: a slab of slots that never move, found by key.
 //!
-//! A slot is in use from [`Slots::insert`] until [`Slots::free`], which the engine calls when it reports
-//! `Closed`: never while the kernel holds something of it, so a late completion can not meet a successor.
+//! A slot is in use from [`Slots::insert`] until [`Slots::free`], which the engine calls when it
+//! reports
+//! `Closed`: never while the kernel holds something of it, so a late completion can not meet a
+//! successor.
 
 use crate::{InFlight, Key};
 use fastport_buffer::SendBatch;
@@ -22,7 +24,8 @@ pub(super) enum Receive {
     Waiting,
     /// In the kernel, to be cancelled; `RecvPaused` follows.
     Pausing,
-    /// As `Pausing`, but it was wanted again meanwhile: to be armed when the cancelled one has ended.
+    /// As `Pausing`, but it was wanted again meanwhile: to be armed when the cancelled one has
+    /// ended.
     Resuming,
     /// `RecvPaused` is due.
     Paused,

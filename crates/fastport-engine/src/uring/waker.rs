@@ -1,7 +1,7 @@
 //! Wake-ups from other threads: an eventfd, and the read of it that the worker keeps armed.
 //!
-//! The descriptor is shared, so a waker that outlives its engine writes to an eventfd that nobody reads:
-//! harmless, and never to a reused number.
+//! The descriptor is shared, so a waker that outlives its engine writes to an eventfd that nobody
+//! reads: harmless, and never to a reused number.
 
 use super::ops;
 use super::ring::Ring;
@@ -35,7 +35,8 @@ impl UringWaker {
 
 impl Wake for UringWaker {
     fn wake(&self) {
-        // It fails only when 2^64 - 1 wake-ups are unread (EAGAIN), and then the worker is being woken.
+        // It fails only when 2^64 - 1 wake-ups are unread (EAGAIN), and then the worker is being
+        // woken.
         let _ = (&*self.event).write(&1u64.to_ne_bytes());
     }
 }
