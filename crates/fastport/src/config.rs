@@ -1,4 +1,9 @@
 //! Settings of an I/O service and its sessions, their defaults and ranges.
+//!
+//! Nothing is checked while a setting is made; `validate` checks all of them when a service starts, and
+//! names the first wrong one with its range.
+
+mod validate;
 
 use fastport_engine::{EngineConfig, EngineKind, SocketOptions};
 use std::fmt;
@@ -137,12 +142,5 @@ impl ConfigError {
             value: value.to_string(),
             expected: expected.into(),
         }
-    }
-}
-
-impl ServiceConfig {
-    /// stub
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        Ok(())
     }
 }
