@@ -1,0 +1,23 @@
+//! An echo server in about 20 lines: `cargo run --release --example echo`.
+
+use fastport::protocol::commons::ResultCode;
+use fastport::protocol::tests::{EchoRequest, EchoResponse};
+use fastport::{Identified, Server, Session};
+
+fn main() -> Result<(), fastport::Error> {
+    let server = Server::builder()
+        .listen("127.0.0.1:6628")
+        .on(|session: &Session, request: EchoRequest| {
+            let response = EchoResponse {
+                header: request.header,
+                result: ResultCode::Ok.into(),
+                data: request.data,
+                data_str: request.data_str,
+            };
+            let _ = session.send(EchoRequest::ID, &response);
+        })
+        .on_disconnected(|session, reason| println!("{}: {reason}", session.peer_address()))
+        .start()?;
+    println!("listening on {}", server.local_address());
+    server.wait()
+}
