@@ -262,8 +262,11 @@ impl IoService {
         let sessions_at_stop = self.sessions();
         self.begin_stop(drain);
         for thread in self.threads.lock().drain(..) {
-            // A panic was caught and recorded inside the thread.
-            let _ = thread.join();
+            // Dropped by one of its own workers, the service can not wait for that one. A panic was caught
+            // and recorded inside the thread.
+            if thread.thread().id() != std::thread::current().id() {
+                let _ = thread.join();
+            }
         }
         if let Some(pool) = &self.shared.pool {
             pool.stop();

@@ -4,6 +4,7 @@
 //! limits, ordered dispatch and draining are here; io_uring, IOCP or a readiness fallback is below.
 #![forbid(unsafe_code)]
 
+pub mod client;
 mod close_reason;
 pub mod config;
 mod dispatch;
@@ -16,6 +17,7 @@ mod session;
 mod stats;
 mod worker;
 
+pub use client::{Client, ClientBuilder, ClientError};
 pub use close_reason::CloseReason;
 pub use config::{ConfigError, Dispatch, ServiceConfig, SessionConfig, Undecodable};
 pub use error::{Error, SendError, SendStatus};

@@ -1,0 +1,133 @@
+//! The futures of a client: an answer, and a connection.
+
+use super::answer::{Answer, Pending};
+use super::{Client, ClientError};
+use crate::{Error, Session};
+use std::future::Future;
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// The answer to a request, of type `Resp`. Works with any executor; dropping it forgets the request.
+#[derive(Debug)]
+pub struct Request<Resp> {
+    pending: Arc<Pending>,
+    id: u64,
+    answer: Arc<Answer>,
+    response: PhantomData<fn() -> Resp>,
+}
+
+impl<Resp: prost::Message + Default> Request<Resp> {
+    pub(super) fn new(pending: Arc<Pending>, id: u64, answer: Arc<Answer>) -> Self {
+        Self {
+            pending,
+            id,
+            answer,
+            response: PhantomData,
+        }
+    }
+
+    /// The id that the request has on the wire.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Blocks for the answer, at most `limit`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn wait(self, limit: Duration) -> Result<Resp, ClientError> {
+        let outcome = self
+            .answer
+            .wait(Some(limit))
+            .ok_or(ClientError::Timeout(limit))?;
+        Ok(Resp::decode(&*outcome.map_err(ClientError::Closed)?)?)
+    }
+}
+
+impl<Resp: prost::Message + Default> Future for Request<Resp> {
+    type Output = Result<Resp, ClientError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.answer.poll(context).map(|outcome| {
+            let payload = outcome.map_err(ClientError::Closed)?;
+            Ok(Resp::decode(&*payload)?)
+        })
+    }
+}
+
+impl<Resp> Drop for Request<Resp> {
+    fn drop(&mut self) {
+        self.pending.forget(self.id);
+    }
+}
+
+type Finish = Box<dyn FnOnce(Session) -> Client + Send>;
+
+/// A connection that is being made. Works with any executor.
+pub struct Connecting {
+    to: SocketAddr,
+    made: Arc<Answer>,
+    session: Receiver<Session>,
+    finish: Option<Finish>,
+}
+
+impl Connecting {
+    pub(super) fn new(
+        to: SocketAddr,
+        made: Arc<Answer>,
+        session: Receiver<Session>,
+        finish: impl FnOnce(Session) -> Client + Send + 'static,
+    ) -> Self {
+        Self {
+            to,
+            made,
+            session,
+            finish: Some(Box::new(finish)),
+        }
+    }
+
+    /// Blocks until the connection stands or has failed; the session's connect time limit bounds it.
+    ///
+    /// # Errors
+    /// Why there is no connection.
+    pub fn wait(mut self) -> Result<Client, Error> {
+        match self.made.wait(None) {
+            Some(outcome) => self.finish(outcome),
+            None => Err(Error::Stopped),
+        }
+    }
+
+    fn finish(&mut self, outcome: super::answer::Outcome) -> Result<Client, Error> {
+        if let Err(reason) = outcome {
+            return Err(Error::Connect {
+                address: self.to,
+                reason,
+            });
+        }
+        let session = self.session.try_recv().map_err(|_| Error::Stopped)?;
+        let finish = self.finish.take().ok_or(Error::Stopped)?;
+        Ok(finish(session))
+    }
+}
+
+impl Future for Connecting {
+    type Output = Result<Client, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.made.poll(context).map(|outcome| self.finish(outcome))
+    }
+}
+
+impl std::fmt::Debug for Connecting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connecting")
+            .field("to", &self.to)
+            .finish_non_exhaustive()
+    }
+}
