@@ -9,6 +9,7 @@
 //! | [`block`] | send memory in three sizes, and the pool it comes from |
 //! | [`batch`] | what one send hands to an engine: pieces that stay in place until the completion |
 //! | [`chunk`] | receive memory lent to the session layer, given back when dropped |
+//! | [`ring`] | byte rings with the operations of the origin's buffer interface |
 //! | [`return_stack`] | the way by which chunks come home from other threads |
 //! | [`owner_cell`] | a value that only its owning thread may touch |
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -18,6 +19,7 @@ pub mod block;
 pub mod chunk;
 pub mod owner_cell;
 pub mod return_stack;
+pub mod ring;
 mod sync;
 
 pub use batch::{Piece, SendBatch};
@@ -25,3 +27,4 @@ pub use block::{Block, BlockPool, SharedFrame};
 pub use chunk::{Chunk, ChunkStore};
 pub use owner_cell::OwnerCell;
 pub use return_stack::ReturnStack;
+pub use ring::{BlockChain, CircularBuffer, RingBuffer, WriteSpans};
