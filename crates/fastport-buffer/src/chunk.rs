@@ -475,3 +475,6 @@ impl Drop for Memory {
 
 #[cfg(all(test, not(loom)))]
 mod tests;
+
+#[cfg(all(test, loom))]
+mod models;

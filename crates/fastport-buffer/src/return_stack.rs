@@ -1,7 +1,8 @@
 //! A stack of buffer ids that any thread pushes to and one owner takes all at once.
 //!
 //! It allocates nothing after it is made. Push never reads through a node and take is one swap, so
-//! there is no ABA problem: a head that was taken and pushed again is the same list or an emptier one.
+//! there is no ABA problem: a head that was taken and pushed again is the same list or an emptier
+//! one.
 //!
 //! ```text
 //!   head -> 7 -> 2 -> 5 -> NONE          next[7] = 2, next[2] = 5, next[5] = NONE
@@ -96,6 +97,7 @@ mod tests {
 mod models {
     use super::*;
     use loom::{cell::UnsafeCell, sync::Arc, thread};
+    use std::sync::atomic::AtomicUsize;
 
     struct Shared {
         stack: ReturnStack,
@@ -106,44 +108,89 @@ mod models {
     // SAFETY: as above.
     unsafe impl Send for Shared {}
 
-    /// What is taken is written by the owner at once: loom reports a race if the hand-off is unordered.
+    impl Shared {
+        fn touch(&self, id: u16) {
+            self.memory[usize::from(id)].with_mut(|cell| {
+                // SAFETY: the id is held by this thread alone; loom fails the model otherwise.
+                unsafe { *cell += 1 }
+            });
+        }
+
+        fn push(&self, id: u16) {
+            self.touch(id);
+            self.stack.push(id);
+        }
+
+        /// Takes all and writes to it at once: loom reports a race if the hand-off is unordered.
+        fn take(&self, seen: &mut [u32; 3]) {
+            self.stack.take(|id| {
+                seen[usize::from(id)] += 1;
+                self.touch(id);
+            });
+        }
+    }
+
+    /// Mutants that fail here: `Relaxed` for the exchange in `push`, `Relaxed` for the swap in `take`.
+    ///
+    /// The owner is spawned last, so that the pushes come first by default. Loom remembers one
+    /// access to an atomic only: with the owner first it takes `push`'s own load for the last
+    /// access, never tries to let the pushes overtake the owner's look, and every mutant passes.
+    /// The count at the end makes sure that the look did meet returned ids.
     #[test]
     fn a_taken_id_belongs_to_the_owner() {
+        static TAKEN_EARLY: AtomicUsize = AtomicUsize::new(0);
         loom::model(|| {
             let shared = Arc::new(Shared {
                 stack: ReturnStack::new(3),
                 memory: (0..3).map(|_| UnsafeCell::new(0)).collect(),
             });
-            let touch = |shared: &Shared, id: u16| {
-                shared.memory[usize::from(id)].with_mut(|cell| {
-                    // SAFETY: the id is held by this thread alone; loom fails the model otherwise.
-                    unsafe { *cell += 1 }
+            let (there, owner) = (shared.clone(), shared.clone());
+            let pusher = thread::spawn(move || there.push(1));
+            let owner = thread::spawn(move || {
+                let mut seen = [0; 3];
+                owner.take(&mut seen);
+                TAKEN_EARLY.fetch_add(usize::from(seen != [0; 3]), Ordering::Relaxed);
+                seen
+            });
+            shared.push(0);
+            shared.push(2);
+            pusher.join().unwrap();
+            let mut seen = owner.join().unwrap();
+            shared.take(&mut seen);
+            assert_eq!(seen, [1, 1, 1]);
+        });
+        assert!(TAKEN_EARLY.load(Ordering::Relaxed) > 0);
+    }
+
+    /// An id goes round while another thread pushes: the list must never lose or double one.
+    ///
+    /// The mutant that fails here: the link read after `returned`, which may push the id again.
+    #[test]
+    fn an_id_may_be_pushed_again_while_it_is_taken() {
+        loom::model(|| {
+            let shared = Arc::new(Shared {
+                stack: ReturnStack::new(3),
+                memory: (0..3).map(|_| UnsafeCell::new(0)).collect(),
+            });
+            let there = shared.clone();
+            shared.push(0);
+            shared.push(1);
+            let owner = thread::spawn(move || {
+                let mut seen = [0; 3];
+                let mut again = true;
+                there.stack.take(|id| {
+                    if std::mem::take(&mut again) {
+                        there.push(id);
+                    } else {
+                        there.touch(id);
+                        seen[usize::from(id)] += 1;
+                    }
                 });
-            };
-            let threads: Vec<_> = [vec![0u16, 2], vec![1]]
-                .into_iter()
-                .map(|ids| {
-                    let shared = shared.clone();
-                    thread::spawn(move || {
-                        for id in ids {
-                            touch(&shared, id);
-                            shared.stack.push(id);
-                        }
-                    })
-                })
-                .collect();
-            let mut seen = [0; 3];
-            let mut take = |shared: &Shared| {
-                shared.stack.take(|id| {
-                    seen[usize::from(id)] += 1;
-                    touch(shared, id);
-                });
-            };
-            take(&shared);
-            for thread in threads {
-                thread.join().unwrap();
-            }
-            take(&shared);
+                seen
+            });
+            shared.push(2);
+            let mut seen = owner.join().unwrap();
+            shared.take(&mut seen);
             assert_eq!(seen, [1, 1, 1]);
         });
     }
