@@ -20,22 +20,12 @@ impl<E: Engine> Worker<E> {
     /// Does what one session needs: parse on, flush, pause or resume reading, end.
     fn attend(&mut self, key: Key) {
         self.with_slot(key, |worker, slot| {
-            let shared = slot.session.shared().clone();
-            shared.local.with(|queue| {
-                queue.attention = false;
-                shared.splice(queue);
-                queue.above_high |= queue.bytes() > shared.config.send_high_watermark;
-            });
+            slot.begin_attention();
             if slot.phase == Phase::Open {
                 worker.flush(slot);
                 worker.parse_held(slot);
-                if let Some(reason) = slot.ending
-                    && slot.strand.is_none()
-                    && slot.held.is_empty()
-                {
-                    shared.request_disconnect(reason);
-                }
-                if shared.is_disconnect_requested() {
+                slot.end_if_handled();
+                if slot.session.shared().is_disconnect_requested() {
                     worker.begin_close(slot);
                 } else {
                     worker.relieve(slot);
@@ -66,7 +56,11 @@ impl<E: Engine> Worker<E> {
         slot.last_progress = self.engine.now();
         self.link.counters.sends.add(1);
         self.engine.send(slot.key, batch);
-        self.file_deadline(slot);
+        let limit = shared.config.write_stall_timeout;
+        let stalled_at = slot.last_progress + limit;
+        if !limit.is_zero() && slot.looked_at.is_none_or(|at| stalled_at < at) {
+            self.file_deadline(slot);
+        }
     }
 
     /// Tells the handler once that a queue which was above the high watermark is below the low one.
@@ -91,9 +85,9 @@ impl<E: Engine> Worker<E> {
     /// Pauses reading while the session's queues are above their high watermarks, and goes on below the
     /// low ones: what a peer can make us hold is bounded by them.
     fn regulate_reading(&mut self, slot: &mut Slot) {
-        let shared = slot.session.shared().clone();
-        let config = &shared.config;
-        let to_send = shared.queued_bytes();
+        let config = &self.link.service.session_config;
+        let low = config.send_low_watermark;
+        let to_send = slot.session.shared().queued_bytes();
         let to_handle = slot
             .strand
             .as_ref()
@@ -111,7 +105,7 @@ impl<E: Engine> Worker<E> {
             Reading::Paused
                 if slot.ending.is_none()
                     && slot.held.is_empty()
-                    && to_send <= config.send_low_watermark
+                    && to_send <= low
                     && to_handle <= config.receive_high_watermark / 2 =>
             {
                 slot.reading = Reading::Armed;
@@ -121,10 +115,32 @@ impl<E: Engine> Worker<E> {
             }
             _ => {}
         }
-        if to_send <= config.send_low_watermark
+        if to_send <= low
             && let (Some(strand), Some(pool)) = (&slot.strand, &self.link.service.pool)
         {
             strand.unblock(pool.queue());
+        }
+    }
+}
+
+impl Slot {
+    /// The session is off the attention list; what other threads queued joins what is here.
+    fn begin_attention(&self) {
+        let shared = self.session.shared();
+        shared.local.with(|queue| {
+            queue.attention = false;
+            shared.splice(queue);
+            queue.above_high |= queue.bytes() > shared.config.send_high_watermark;
+        });
+    }
+
+    /// An inline session that was to end when everything is handled ends now, if it is.
+    fn end_if_handled(&self) {
+        if let Some(reason) = self.ending
+            && self.strand.is_none()
+            && self.held.is_empty()
+        {
+            self.session.shared().request_disconnect(reason);
         }
     }
 }
