@@ -35,6 +35,7 @@ pub use error::EngineError;
 pub use in_flight::{InFlight, Op};
 pub use key::Key;
 pub use mailbox::{Mailbox, Parking};
+pub use poll::PollEngine;
 pub use socket::{KeepAlive, SocketOptions};
 pub use timer_wheel::TimerWheel;
 #[cfg(target_os = "linux")]

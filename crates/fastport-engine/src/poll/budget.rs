@@ -1,0 +1,51 @@
+//! What one key may take of a turn before the others get theirs.
+
+/// Calls that read or accept, for one key in one turn.
+const CALLS_MAX: u32 = 32;
+
+/// What a key took of the turn in which it was served last.
+#[derive(Copy, Clone, Default, Debug)]
+pub(super) struct Budget {
+    turn: u64,
+    calls: u32,
+    bytes: usize,
+}
+
+impl Budget {
+    /// Whether the key may go on in this turn, having at most `bytes_max` bytes in it.
+    pub(super) fn allows(&mut self, turn: u64, bytes_max: usize) -> bool {
+        if self.turn != turn {
+            *self = Self {
+                turn,
+                calls: 0,
+                bytes: 0,
+            };
+        }
+        self.calls < CALLS_MAX && self.bytes < bytes_max
+    }
+
+    /// Notes a call, and the bytes that it moved.
+    pub(super) fn spend(&mut self, bytes: usize) {
+        self.calls += 1;
+        self.bytes += bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_ends_by_calls_or_by_bytes_and_the_next_starts_anew() {
+        let mut budget = Budget::default();
+        for _ in 0..CALLS_MAX {
+            assert!(budget.allows(1, 100));
+            budget.spend(0);
+        }
+        assert!(!budget.allows(1, 100));
+        assert!(budget.allows(2, 100));
+        budget.spend(100);
+        assert!(!budget.allows(2, 100));
+        assert!(budget.allows(3, 100));
+    }
+}

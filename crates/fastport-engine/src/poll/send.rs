@@ -1,0 +1,152 @@
+//! Sending: at once, as far as the kernel takes it, and the rest on the edge that says it takes more.
+
+use super::PollEngine;
+use super::slots::{Role, Slot};
+use crate::{Key, Op, SendFailure};
+use fastport_buffer::{Piece, SendBatch};
+use mio::net::TcpStream;
+use socket2::SockRef;
+use std::io::{self, IoSlice};
+
+/// Pieces that one call takes; `UIO_MAXIOV` on Linux, and no system takes fewer.
+const PIECES_MAX: usize = 1024;
+/// Pieces for which there is room on the stack.
+const PIECES_FEW: usize = 16;
+
+/// A library must not count on the program to ignore SIGPIPE. Where the flag does not exist it is an
+/// option of the socket (Apple) or there is no such signal (Windows).
+#[cfg(all(unix, not(target_vendor = "apple")))]
+const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
+#[cfg(not(all(unix, not(target_vendor = "apple"))))]
+const NO_SIGNAL: i32 = 0;
+
+/// A batch on its way.
+pub(super) struct Sending {
+    batch: SendBatch,
+    /// The first piece that did not go whole, and how much of it went.
+    piece: usize,
+    offset: usize,
+    /// Bytes that the kernel took.
+    sent: usize,
+    /// Set when there is nothing more to do but to report it.
+    ended: Option<Result<(), SendFailure>>,
+}
+
+impl Sending {
+    fn new(batch: SendBatch) -> Self {
+        Self {
+            batch,
+            piece: 0,
+            offset: 0,
+            sent: 0,
+            ended: None,
+        }
+    }
+
+    /// Gives the kernel what it takes. True while it takes more later.
+    fn push(&mut self, stream: &TcpStream) -> bool {
+        while self.piece < self.batch.pieces().len() {
+            match self.write(stream) {
+                Ok(0) => return self.fail(io::ErrorKind::WriteZero.into()),
+                Ok(bytes) => self.advance(bytes),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return self.fail(error),
+            }
+        }
+        self.ended = Some(Ok(()));
+        false
+    }
+
+    fn fail(&mut self, error: io::Error) -> bool {
+        let sent = self.sent;
+        self.ended = Some(Err(SendFailure { sent, error }));
+        false
+    }
+
+    /// One call with as many of the pieces that are left as it takes.
+    fn write(&self, stream: &TcpStream) -> io::Result<usize> {
+        let left = &self.batch.pieces()[self.piece..];
+        let left = &left[..left.len().min(PIECES_MAX)];
+        if left.len() > PIECES_FEW {
+            let mut slices = vec![IoSlice::new(&[]); left.len()];
+            return self.write_from(stream, left, &mut slices);
+        }
+        let mut slices = [IoSlice::new(&[]); PIECES_FEW];
+        self.write_from(stream, left, &mut slices[..left.len()])
+    }
+
+    fn write_from<'a>(
+        &self,
+        stream: &TcpStream,
+        pieces: &'a [Piece],
+        slices: &mut [IoSlice<'a>],
+    ) -> io::Result<usize> {
+        for (slice, piece) in slices.iter_mut().zip(pieces) {
+            *slice = IoSlice::new(piece.as_slice());
+        }
+        if let Some(first) = slices.first_mut() {
+            first.advance(self.offset);
+        }
+        // By way of `try_io`, since mio must see a would-block on Windows to tell of the next edge.
+        stream.try_io(|| SockRef::from(stream).send_vectored_with_flags(slices, NO_SIGNAL))
+    }
+
+    /// Notes that so many bytes went.
+    fn advance(&mut self, bytes: usize) {
+        self.sent += bytes;
+        self.offset += bytes;
+        let pieces = self.batch.pieces();
+        while let Some(piece) = pieces.get(self.piece).filter(|p| p.len() <= self.offset) {
+            self.offset -= piece.len();
+            self.piece += 1;
+        }
+    }
+}
+
+impl Slot {
+    /// Goes on with the send, if there is one that can.
+    fn push_send(&mut self) {
+        let Some(sending) = self.sending.as_mut().filter(|s| s.ended.is_none()) else {
+            return;
+        };
+        match &self.role {
+            Role::Stream(_) if self.in_flight.has(Op::Connect) || !self.writable => {}
+            Role::Stream(stream) => self.writable = !sending.push(stream),
+            _ => _ = sending.fail(io::ErrorKind::NotConnected.into()),
+        }
+    }
+}
+
+impl PollEngine {
+    /// See [`Engine::send`](crate::Engine::send).
+    pub(super) fn start_send(&mut self, key: Key, batch: SendBatch) {
+        let slot = self.slots.find(key);
+        let Some(slot) = slot.filter(|slot| slot.in_flight.is_open()) else {
+            return;
+        };
+        debug_assert!(!batch.is_empty(), "an empty batch");
+        debug_assert!(slot.sending.is_none(), "a send is outstanding");
+        slot.in_flight.begin(Op::Send);
+        self.operations += 1;
+        slot.sending = Some(Sending::new(batch));
+        slot.push_send();
+        if slot.sending.as_ref().is_some_and(|s| s.ended.is_some()) {
+            self.enqueue(key);
+        }
+    }
+
+    /// Goes on with the send of a key that stands. Its batch and result, when it ended.
+    pub(super) fn continue_send(
+        &mut self,
+        key: Key,
+    ) -> Option<(SendBatch, Result<(), SendFailure>)> {
+        let slot = self.slots.find(key)?;
+        slot.push_send();
+        let result = slot.sending.as_mut()?.ended.take()?;
+        let sending = slot.sending.take()?;
+        let _ = slot.in_flight.finish(Op::Send);
+        self.operations -= 1;
+        Some((sending.batch, result))
+    }
+}
