@@ -85,7 +85,8 @@ impl IoService {
         match choice.kind {
             #[cfg(target_os = "linux")]
             EngineKind::IoUring => Self::launch::<fastport_engine::UringEngine>(shared, choice),
-            /*POLL*/
+            #[cfg(unix)]
+            EngineKind::Poll => Self::launch::<fastport_engine::PollEngine>(shared, choice),
             kind => Err(Error::Engine(EngineError::Unavailable {
                 engine: kind.name(),
                 reason: "it is not part of this build".into(),
