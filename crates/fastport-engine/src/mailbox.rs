@@ -1,8 +1,9 @@
 //! Work for a worker from other threads, and the protocol by which it may sleep.
 //!
-//! Whoever posts looks at `parked` after the entry is in; the worker sets `parked` before it looks at the
-//! queue for the last time. Every access to the flag is a read-modify-write, so the two can not pass each
-//! other: with plain stores the wake-up is lost (Dekker), which the model below shows.
+//! Whoever posts looks at `parked` after the entry is in; the worker sets `parked` before it looks
+//! at the queue for the last time. Every access to the flag is a read-modify-write, so the two can
+//! not pass each other: with plain stores the wake-up is lost (Dekker), as `mailbox/models.rs`
+//! shows.
 //!
 //! ```text
 //!   poster                             worker
@@ -45,7 +46,8 @@ impl Parking {
         self.parked.swap(false, Ordering::AcqRel);
     }
 
-    /// Called by a poster after its entry is in: true for exactly one poster per sleep, who must wake.
+    /// Called by a poster after its entry is in: true for exactly one poster per sleep, who must
+    /// wake.
     #[must_use]
     pub fn take(&self) -> bool {
         self.parked.swap(false, Ordering::AcqRel)
@@ -88,8 +90,8 @@ impl<T> Mailbox<T> {
         self.queue.pop()
     }
 
-    /// The worker announces that it will wait. True when it may: nothing is in the queue. After the wait,
-    /// or when this was false, [`Mailbox::unpark`] must be called.
+    /// The worker announces that it will wait. True when it may: nothing is in the queue. After the
+    /// wait, or when this was false, [`Mailbox::unpark`] must be called.
     #[must_use]
     pub fn park(&self) -> bool {
         self.parking.park();
@@ -109,3 +111,6 @@ impl<T> fmt::Debug for Mailbox<T> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, loom))]
+mod models;
