@@ -1,2 +1,51 @@
-//! placeholder
-fn main() {}
+//! FastPort's development tasks, started with `cargo xtask`.
+//!
+//! `tidy` checks the rules of the code's style that no compiler knows; `ci` runs every check that
+//! must pass before a change lands, except the tests themselves, which are `cargo test`.
+#![forbid(unsafe_code)]
+
+mod ci;
+mod tidy;
+
+use clap::{Parser, Subcommand};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// FastPort's development tasks.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Runs formatting, lints, documentation, tidy and the loom models; reports every failure.
+    Ci,
+    /// Checks the rules of style that no compiler knows.
+    Tidy {
+        /// Lowers xtask/tidy-exceptions.txt to what is still needed; never raises it.
+        #[arg(long)]
+        shrink: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let root = repository_root();
+    let passed = match Arguments::parse().task {
+        Task::Ci => ci::run(&root),
+        Task::Tidy { shrink } => tidy::run(&root, shrink),
+    };
+    if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// The folder above this crate's own, wherever the command was started.
+fn repository_root() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own).to_path_buf()
+}

@@ -1,0 +1,158 @@
+//! The checks that a change passes before it lands, in one list.
+//!
+//! All of them run, also after one failed, so that one round shows everything there is to mend.
+
+use crate::tidy;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// Runs every check in the repository at `root`, prints a summary, and tells whether all passed.
+pub(crate) fn run(root: &Path) -> bool {
+    let checks: [(&str, Check); 6] = [
+        ("format", format),
+        ("lints", lints),
+        ("documentation", documentation),
+        ("tidy", |root| tidy::run(root, false)),
+        ("loom models", loom_models),
+        ("dependencies", dependencies),
+    ];
+    let mut summary = Vec::new();
+    for (name, check) in checks {
+        println!("== {name}");
+        let start = Instant::now();
+        let passed = check(root);
+        summary.push((name, passed, start.elapsed()));
+    }
+    println!("== summary");
+    for (name, passed, elapsed) in &summary {
+        let verdict = if *passed { "ok" } else { "FAILED" };
+        println!("{verdict:>6}  {name} ({:.1} s)", elapsed.as_secs_f64());
+    }
+    summary.iter().all(|(_, passed, _)| *passed)
+}
+
+type Check = fn(&Path) -> bool;
+
+fn format(root: &Path) -> bool {
+    let mut passed = cargo(root, &["fmt", "--all", "--", "--check"], &[]);
+    for manifest in separate_workspaces(root) {
+        passed &= cargo(
+            root,
+            &["fmt", "--manifest-path", manifest, "--", "--check"],
+            &[],
+        );
+    }
+    passed
+}
+
+fn lints(root: &Path) -> bool {
+    let lint = ["clippy", "--locked", "--all-targets"];
+    let deny = ["--", "-D", "warnings"];
+    let mut passed = cargo(root, &[&lint[..], &["--workspace"], &deny].concat(), &[]);
+    for manifest in separate_workspaces(root) {
+        let arguments = [&lint[..], &["--manifest-path", manifest], &deny].concat();
+        passed &= cargo(root, &arguments, &[]);
+    }
+    passed
+}
+
+fn documentation(root: &Path) -> bool {
+    cargo(
+        root,
+        &["doc", "--locked", "--workspace", "--no-deps"],
+        &[("RUSTDOCFLAGS", "-D warnings")],
+    )
+}
+
+/// The models explore every order of a few threads; a run in which no model ran is a failure, since
+/// a wrong `cfg` would otherwise look like success.
+fn loom_models(root: &Path) -> bool {
+    let mut arguments = vec!["test", "--locked", "--release", "--lib"];
+    for package in LOOM_PACKAGES {
+        arguments.extend(["--package", package]);
+    }
+    // Models live in modules of this name; the other tests use no model and can not run beside one.
+    arguments.push("models");
+    let output = Command::new(env!("CARGO"))
+        .args(&arguments)
+        .current_dir(root)
+        .env("RUSTFLAGS", "--cfg loom")
+        .env("CARGO_TARGET_DIR", root.join("target/loom"))
+        .stderr(Stdio::inherit())
+        .output();
+    let Ok(output) = output else {
+        println!("cargo {} did not start", arguments.join(" "));
+        return false;
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    print!("{text}");
+    let models = passed_tests(&text);
+    println!("{models} models passed");
+    output.status.success() && models > 0
+}
+
+/// The sum of what cargo's `test result:` lines say has passed.
+fn passed_tests(output: &str) -> usize {
+    output
+        .lines()
+        .filter_map(|line| line.strip_prefix("test result: ok. "))
+        .filter_map(|rest| rest.split_once(" passed"))
+        .filter_map(|(count, _)| count.parse::<usize>().ok())
+        .sum()
+}
+
+/// Licences, sources and duplicates by deny.toml. cargo-deny is a tool of its own that takes
+/// minutes to build, so a machine without it says that it did not look.
+fn dependencies(root: &Path) -> bool {
+    let present = Command::new(env!("CARGO"))
+        .args(["deny", "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !present {
+        println!("not checked: cargo-deny is not installed (cargo install cargo-deny)");
+        return true;
+    }
+    let arguments = ["deny", "--locked", "check", "licenses", "bans", "sources"];
+    cargo(root, &arguments, &[])
+}
+
+/// Runs cargo with its output shown.
+fn cargo(root: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> bool {
+    println!("$ cargo {}", arguments.join(" "));
+    Command::new(env!("CARGO"))
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .current_dir(root)
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// Workspaces of their own inside the repository, which `--workspace` does not reach.
+fn separate_workspaces(root: &Path) -> impl Iterator<Item = &'static str> {
+    ["bench/Cargo.toml"]
+        .into_iter()
+        .filter(|manifest| root.join(manifest).is_file())
+}
+
+/// The crates whose atomics loom replaces.
+const LOOM_PACKAGES: [&str; 2] = ["fastport-buffer", "fastport-engine"];
+
+#[cfg(test)]
+mod tests {
+    use super::passed_tests;
+
+    #[test]
+    fn passed_tests_are_summed_over_result_lines() {
+        let output = "test result: ok. 2 passed; 0 failed\nnoise\ntest result: ok. 3 passed; 0\n";
+        assert_eq!(passed_tests(output), 5);
+    }
+
+    #[test]
+    fn a_run_without_models_counts_none() {
+        assert_eq!(passed_tests("test result: ok. 0 passed; 0 failed\n"), 0);
+        assert_eq!(passed_tests(""), 0);
+    }
+}
