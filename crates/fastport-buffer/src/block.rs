@@ -1,8 +1,8 @@
 //! Send memory: blocks of three sizes and the pool that keeps them warm.
 //!
-//! A block is written front to back and is either being filled or in flight, never both. A reservation
-//! is always contiguous, so an encoder sees a plain `&mut [u8]` and a wrap does not exist. Reserving is
-//! not committing: bytes count only once their frame is whole.
+//! A block is written front to back and is either being filled or in flight, never both. A
+//! reservation is always contiguous, so an encoder sees a plain `&mut [u8]` and a wrap does not
+//! exist. Reserving is not committing: bytes count only once their frame is whole.
 //!
 //! ```text
 //!   0 .. start .......... end ............... capacity
@@ -26,7 +26,8 @@ pub struct Block {
 }
 
 impl Block {
-    /// Makes a block of the smallest size class that holds `bytes`, or of just `bytes` when none does.
+    /// Makes a block of the smallest size class that holds `bytes`, or of just `bytes` when none
+    /// does.
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Self {
         let capacity = BLOCK_SIZES
@@ -109,7 +110,8 @@ impl Block {
     }
 }
 
-/// Spare blocks of one worker, by size. Not shared; bounded in bytes, the rest goes to the allocator.
+/// Spare blocks of one worker, by size. Not shared; bounded in bytes, the rest goes to the
+/// allocator.
 #[derive(Debug)]
 pub struct BlockPool {
     spare: [Vec<Block>; BLOCK_SIZES.len()],

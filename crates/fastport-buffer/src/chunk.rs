@@ -1,9 +1,9 @@
 //! Receive memory that an engine lends to the session layer, a chunk at a time.
 //!
-//! A [`ChunkStore`] belongs to one worker. It cuts one allocation into equal buffers; each is free, or
-//! held by the kernel, or lent. A lent buffer is read through [`Chunk`]s, which any thread may hold and
-//! split; it comes home when the last of them goes. The memory itself lives as long as any chunk, even
-//! when the engine is gone.
+//! A [`ChunkStore`] belongs to one worker. It cuts one allocation into equal buffers; each is free,
+//! or held by the kernel, or lent. A lent buffer is read through [`Chunk`]s, which any thread may
+//! hold and split; it comes home when the last of them goes. The memory itself lives as long as any
+//! chunk, even when the engine is gone.
 //!
 //! ```text
 //!             acquire                lend(len)                 recycle (owner, last reference)
@@ -14,19 +14,17 @@
 //!
 //! Invariant: `free + held + lent == count`; a buffer that is not lent has no chunk.
 
-use crate::return_stack::ReturnStack;
-use crate::sync::{AtomicU32, Ordering};
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+mod memory;
+
+use crate::sync::Ordering;
+use memory::Memory;
 use std::fmt;
 use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-/// Buffers start on cache lines, and one line is skipped between them, so that the starts of buffers of
-/// a power-of-two size do not all fall on the same cache sets.
-const LINE: usize = 64;
-/// The whole allocation starts on a page, so that the kernel pins no neighbour's memory.
-const PAGE: usize = 4096;
+/// The largest buffer: 1 GiB, so that offsets fit in 32 bits.
+const BYTES_MAX: usize = 1 << 30;
 
 /// A read-only piece of received bytes. Cheap to move; [`Chunk::split`] makes another view of it.
 pub struct Chunk {
@@ -41,8 +39,10 @@ impl Chunk {
     #[must_use]
     #[inline]
     pub fn as_slice(&self) -> &[u8] {
-        self.memory
-            .slice(self.id, self.from as usize..self.to as usize)
+        let range = self.from as usize..self.to as usize;
+        // SAFETY: this chunk counts, so the buffer is lent, and the store writes held ones alone.
+        // Test: `every_buffer_is_where_the_model_says`, and the models in `models.rs`.
+        unsafe { self.memory.slice(self.id, range) }
     }
 
     /// The number of bytes.
@@ -68,8 +68,7 @@ impl Chunk {
             range.start <= range.end && range.end <= self.len(),
             "range outside the chunk"
         );
-        // Relaxed: the caller holds a reference, so the count can not reach zero meanwhile.
-        self.memory.references[usize::from(self.id)].fetch_add(1, Ordering::Relaxed);
+        self.memory.retain(self.id);
         let (from, to) = (
             self.from + narrow(range.start),
             self.from + narrow(range.end),
@@ -106,8 +105,8 @@ impl Chunk {
         follows
     }
 
-    /// Whether the first byte of `range` of `next` follows this view in the same buffer; then the view
-    /// grows over the range and no new reference is needed.
+    /// Whether the first byte of `range` of `next` follows this view in the same buffer; then the
+    /// view grows over the range and no new reference is needed.
     pub fn extend_by(&mut self, next: &Self, range: Range<usize>) -> bool {
         let follows = range.end <= next.len()
             && range.start <= range.end
@@ -121,14 +120,18 @@ impl Chunk {
     }
 
     /// A chunk with memory of its own that holds a copy of `bytes`; allocates.
+    ///
+    /// # Panics
+    /// When `bytes` is over 1 GiB.
     #[must_use]
     pub fn copied(bytes: &[u8]) -> Self {
+        assert!(bytes.len() <= BYTES_MAX, "copy of {} bytes", bytes.len());
         let memory = Memory::new(1, bytes.len().max(1));
         let id = 0;
         // SAFETY: the memory was just made, so no chunk of it exists and this is its only user.
         let buffer = unsafe { memory.slice_mut(id) };
         buffer[..bytes.len()].copy_from_slice(bytes);
-        memory.references[0].store(1, Ordering::Relaxed);
+        memory.references(id).store(1, Ordering::Relaxed);
         Self {
             memory: Arc::new(memory),
             id,
@@ -141,7 +144,11 @@ impl Chunk {
 impl Drop for Chunk {
     fn drop(&mut self) {
         // AcqRel: all reads of the buffer, by whatever thread, happen before the owner reuses it.
-        let last = self.memory.references[usize::from(self.id)].fetch_sub(1, Ordering::AcqRel) == 1;
+        let last = self
+            .memory
+            .references(self.id)
+            .fetch_sub(1, Ordering::AcqRel)
+            == 1;
         if last {
             self.memory.returned.push(self.id);
         }
@@ -190,7 +197,7 @@ impl ChunkStore {
     #[must_use]
     pub fn new(count: u16, bytes: usize) -> Self {
         assert!(
-            count > 0 && bytes > 0 && bytes <= 1 << 30,
+            count > 0 && bytes > 0 && bytes <= BYTES_MAX,
             "chunk store of {count} x {bytes}"
         );
         Self {
@@ -210,7 +217,7 @@ impl ChunkStore {
     /// The size of a buffer in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.memory.bytes
+        self.memory.bytes()
     }
 
     /// Buffers that are out with a chunk.
@@ -251,8 +258,8 @@ impl ChunkStore {
         self.free.push(id);
     }
 
-    /// The address of an acquired buffer, for the kernel to write [`ChunkStore::bytes`] bytes to. It is
-    /// valid until the store and all its chunks are gone.
+    /// The address of an acquired buffer, for the kernel to write [`ChunkStore::bytes`] bytes to.
+    /// It is valid until the store and all its chunks are gone.
     ///
     /// # Panics
     /// When the buffer was not acquired.
@@ -274,7 +281,8 @@ impl ChunkStore {
             matches!(self.states[usize::from(id)], State::Held(_)),
             "buffer {id} is not held"
         );
-        // SAFETY: a held buffer has no chunk, only this store hands it out, and the store is borrowed.
+        // SAFETY: a held buffer has no chunk, only this store hands it out, and the store is
+        // borrowed.
         unsafe { self.memory.slice_mut(id) }
     }
 
@@ -284,9 +292,9 @@ impl ChunkStore {
     /// When the buffer was not acquired, or is smaller.
     pub fn lend(&mut self, id: u16, bytes: usize) -> Chunk {
         assert!(
-            bytes <= self.memory.bytes,
+            bytes <= self.memory.bytes(),
             "lend of {bytes} bytes of {}",
-            self.memory.bytes
+            self.memory.bytes()
         );
         let state = &mut self.states[usize::from(id)];
         let State::Held(spare) = state else {
@@ -296,7 +304,7 @@ impl ChunkStore {
         *state = State::Lent;
         self.lent += 1;
         // Relaxed: nobody else has the buffer; the chunk's own hand-over publishes it.
-        memory.references[usize::from(id)].store(1, Ordering::Relaxed);
+        memory.references(id).store(1, Ordering::Relaxed);
         Chunk {
             memory,
             id,
@@ -305,15 +313,15 @@ impl ChunkStore {
         }
     }
 
-    /// Gives a chunk back on the owner's thread: no atomic read-modify-write when it is the last view.
-    /// A chunk of another store, or a copy, is dropped.
+    /// Gives a chunk back on the owner's thread: no atomic read-modify-write when it is the last
+    /// view. A chunk of another store, or a copy, is dropped.
     pub fn recycle(&mut self, chunk: Chunk) {
         let ours = Arc::ptr_eq(&chunk.memory, &self.memory);
         // Acquire: pairs with the release of other views that were dropped elsewhere.
-        let last = chunk.memory.references[usize::from(chunk.id)].load(Ordering::Acquire) == 1;
+        let last = chunk.memory.references(chunk.id).load(Ordering::Acquire) == 1;
         if ours && last {
             let id = chunk.id;
-            self.memory.references[usize::from(id)].store(0, Ordering::Relaxed);
+            self.memory.references(id).store(0, Ordering::Relaxed);
             self.come_home(id, Some(into_memory(chunk)));
         }
     }
@@ -375,102 +383,10 @@ fn into_memory(chunk: Chunk) -> Arc<Memory> {
     unsafe { std::ptr::read(&raw const chunk.memory) }
 }
 
-/// Chunk offsets are below 1 GiB, as `ChunkStore::new` checks, or come from a length that was.
+/// An offset in a chunk. No buffer is over `BYTES_MAX`, so nothing is cut.
 #[inline]
 fn narrow(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
-}
-
-/// One allocation of equal buffers, all initialised, with a reference count each.
-struct Memory {
-    start: NonNull<u8>,
-    layout: Layout,
-    stride: usize,
-    bytes: usize,
-    references: Box<[AtomicU32]>,
-    returned: ReturnStack,
-}
-
-// SAFETY: the bytes are reached only through `slice` (read-only, while a chunk counts) and `slice_mut`
-// (whose caller proves that no chunk exists); the rest is atomics and plain values that never change.
-unsafe impl Send for Memory {}
-// SAFETY: as above.
-unsafe impl Sync for Memory {}
-
-impl Memory {
-    fn new(count: u16, bytes: usize) -> Self {
-        let stride = bytes.next_multiple_of(LINE) + if count > 1 { LINE } else { 0 };
-        let size = stride * usize::from(count);
-        let align = if count > 1 { PAGE } else { LINE };
-        let layout = Layout::from_size_align(size, align).expect("at most 65,535 GiB");
-        // SAFETY: the size is not zero, since neither count nor bytes is.
-        let start = unsafe { alloc_zeroed(layout) };
-        let Some(start) = NonNull::new(start) else {
-            handle_alloc_error(layout)
-        };
-        let memory = Self {
-            start,
-            layout,
-            stride,
-            bytes,
-            references: (0..count).map(|_| AtomicU32::new(0)).collect(),
-            returned: ReturnStack::new(count),
-        };
-        memory.touch_pages();
-        memory
-    }
-
-    /// Writes one byte in each page now, since a page fault in the kernel's receive path is dear.
-    fn touch_pages(&self) {
-        for offset in (0..self.layout.size()).step_by(PAGE) {
-            // SAFETY: the offset is below the size of the allocation.
-            let byte = unsafe { self.start.add(offset) };
-            // SAFETY: the byte is inside the allocation, which nobody else has yet. Volatile, so that
-            // the write to memory that is known to be zero is not left out.
-            unsafe { byte.write_volatile(0) };
-        }
-    }
-
-    fn start(&self, id: u16) -> NonNull<u8> {
-        assert!(
-            usize::from(id) < self.references.len(),
-            "buffer {id} does not exist"
-        );
-        // SAFETY: `id * stride` is inside the allocation, as the line above checks.
-        unsafe { self.start.add(usize::from(id) * self.stride) }
-    }
-
-    #[inline]
-    fn slice(&self, id: u16, range: Range<usize>) -> &[u8] {
-        assert!(
-            range.start <= range.end && range.end <= self.bytes,
-            "range outside the buffer"
-        );
-        // SAFETY: the range is inside buffer `id`.
-        let from = unsafe { self.start(id).add(range.start) };
-        // SAFETY: the bytes were zeroed at allocation, so they are initialised; only a chunk calls this,
-        // and while a chunk exists the store neither lends nor writes the buffer.
-        unsafe { std::slice::from_raw_parts(from.as_ptr(), range.len()) }
-    }
-
-    /// # Safety
-    /// No chunk of the buffer exists, and no other slice of it, while the result is used.
-    #[allow(
-        clippy::mut_from_ref,
-        reason = "the caller proves that the buffer is its own"
-    )]
-    unsafe fn slice_mut(&self, id: u16) -> &mut [u8] {
-        let start = self.start(id);
-        // SAFETY: the bytes are initialised and inside the allocation; the caller has them alone.
-        unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), self.bytes) }
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // SAFETY: allocated in `new` with this layout; the last user is gone, since all hold an `Arc`.
-        unsafe { dealloc(self.start.as_ptr(), self.layout) };
-    }
 }
 
 #[cfg(all(test, not(loom)))]

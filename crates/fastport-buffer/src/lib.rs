@@ -1,8 +1,8 @@
 //! Memory for FastPort's sessions: send blocks, lent receive chunks, rings and shared frames.
 //!
-//! This crate owns every byte that travels between a peer and a handler. It makes no system call and
-//! knows nothing of sockets, frames or threads other than the one that owns a structure, so that all
-//! of it runs under Miri and loom.
+//! This crate owns every byte that travels between a peer and a handler. It makes no system call
+//! and knows nothing of sockets, frames or threads other than the one that owns a structure, so
+//! that all of it runs under Miri and loom.
 //!
 //! | module | owns |
 //! |---|---|

@@ -1,8 +1,8 @@
 //! A value that only the thread which made it may touch, wherever the cell itself travels.
 //!
-//! It is how a session's handle, which any thread may hold, keeps the owning worker's half of the send
-//! queue beside the shared half without a lock: one thread-local load and a compare decide which half a
-//! caller may use.
+//! It is how a session's handle, which any thread may hold, keeps the owning worker's half of the
+//! send queue beside the shared half without a lock: one thread-local load and a compare decide
+//! which half a caller may use.
 
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
@@ -33,10 +33,10 @@ pub struct OwnerCell<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: `borrowed` and `value` are touched only in `with` after `owner == current_thread()`, and in
-// `drop`, which has the cell exclusively. Thread identities are never reused, so at most one thread of the
-// process's life passes the check. `T: Send` because the last handle may be dropped by another thread.
-// Test: `another_thread_is_refused`.
+// SAFETY: `borrowed` and `value` are touched only in `with` after `owner == current_thread()`, and
+// in `drop`, which has the cell exclusively. Thread identities are never reused, so at most one
+// thread of the process's life passes the check. `T: Send` because the last handle may be dropped
+// by another thread. Test: `another_thread_is_refused`.
 unsafe impl<T: Send> Sync for OwnerCell<T> {}
 
 impl<T> OwnerCell<T> {
@@ -64,8 +64,8 @@ impl<T> OwnerCell<T> {
         }
         // Clears the mark when `act` panics too.
         let _mark = Unmark(&self.borrowed);
-        // SAFETY: only the owning thread gets here, and `borrowed` was false: no other reference to the
-        // value exists until `_mark` is dropped. Test: `reentry_is_refused`.
+        // SAFETY: only the owning thread gets here, and `borrowed` was false: no other reference to
+        // the value exists until `_mark` is dropped. Test: `reentry_is_refused`.
         let value = unsafe { &mut *self.value.get() };
         Some(act(value))
     }

@@ -130,7 +130,8 @@ mod models {
         }
     }
 
-    /// Mutants that fail here: `Relaxed` for the exchange in `push`, `Relaxed` for the swap in `take`.
+    /// Mutants that fail here: `Relaxed` for the exchange in `push`, `Relaxed` for the swap in
+    /// `take`.
     ///
     /// The owner is spawned last, so that the pushes come first by default. Loom remembers one
     /// access to an atomic only: with the owner first it takes `push`'s own load for the last
