@@ -1,0 +1,290 @@
+//! What can be written on the command line.
+//!
+//! Only parsing and ranges; defaults that a configuration file can change are `None` here.
+
+use crate::quantity::parse_duration;
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, Parser, Subcommand};
+use fastport::EngineKind;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The port that FastPort has always used, on this machine only.
+pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:6628";
+
+/// Most threads of one kind that can be asked for.
+const THREADS_MAX: u64 = 1024;
+
+/// FastPort: TCP servers with many long-lived sessions, completion-based on every system.
+///
+/// Without a subcommand `fastport server` runs with its defaults.
+#[derive(Parser, Debug)]
+#[command(name = "fastport", version, about, long_about, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// What to log on stderr: error, warn, info, debug, trace, or filter directives.
+    ///
+    /// Without it FASTPORT_LOG and then RUST_LOG are asked; then it is `info` for the server and `warn`
+    /// for the other commands.
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub(crate) log: Option<String>,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Serve echo, raw echo, ping, benchmark and throughput packets.
+    Server(ServerArguments),
+    /// Ping a server and echo text through it; interactive on a terminal.
+    Client(ClientArguments),
+    /// Put a server under load and measure throughput and latency.
+    Bench(BenchArguments),
+    /// Run a server and a short benchmark in one process, for a first look.
+    Demo,
+}
+
+/// Flags of `fastport server`. Each overrides the configuration file.
+#[derive(Args, Debug, Default)]
+pub(crate) struct ServerArguments {
+    /// Address to listen on; port 0 lets the system choose [default: 127.0.0.1:6628].
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<String>,
+    /// I/O workers, each a thread with its own completion queue [default: the number of cores].
+    #[arg(long, value_name = "N", value_parser = count(1, THREADS_MAX))]
+    pub(crate) workers: Option<usize>,
+    /// Engine: auto, io_uring, poll or iocp [default: auto].
+    #[arg(long, value_parser = parse_engine)]
+    pub(crate) engine: Option<EngineChoice>,
+    /// Where handlers run: inline on the I/O workers, or on a pool [default: inline].
+    #[arg(long, value_enum)]
+    pub(crate) dispatch: Option<DispatchKind>,
+    /// Threads of the pool, with `--dispatch pool` [default: the number of cores].
+    #[arg(long, value_name = "N", value_parser = count(1, THREADS_MAX))]
+    pub(crate) event_workers: Option<usize>,
+    /// Sessions at a time; connections above it are closed at once [default: 10000].
+    #[arg(long, value_name = "N", value_parser = count(1, 10_000_000))]
+    pub(crate) max_sessions: Option<usize>,
+    /// Close sessions that receive nothing for so long, as in 60s; 0 turns it off [default: 60s].
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) idle_timeout: Option<Duration>,
+    /// How long a stop waits for sessions to finish, as in 5s [default: 5s].
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) drain_timeout: Option<Duration>,
+    /// Configuration file (TOML); flags override it.
+    #[arg(long, value_name = "FILE.toml")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// Flags of `fastport client`.
+#[derive(Args, Debug)]
+pub(crate) struct ClientArguments {
+    /// Server to connect to.
+    #[arg(long, value_name = "ADDR", default_value = DEFAULT_ADDRESS)]
+    pub(crate) connect: String,
+    /// Pings and echoes to send [default: 4].
+    #[arg(long, value_name = "N", value_parser = count(1, 1_000_000))]
+    pub(crate) count: Option<usize>,
+    /// Text to echo [default: hello].
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+    /// How long to wait for the connection and for each answer.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "5s")]
+    pub(crate) timeout: Duration,
+}
+
+/// Flags of `fastport bench`.
+#[derive(Args, Debug)]
+pub(crate) struct BenchArguments {
+    /// Server to connect to.
+    #[arg(long, value_name = "ADDR", default_value = DEFAULT_ADDRESS)]
+    pub(crate) connect: String,
+    /// Sessions to open.
+    #[arg(long, value_name = "N", default_value = "100", value_parser = count(1, 1_000_000))]
+    pub(crate) sessions: usize,
+    /// Bytes of each payload [default: 64].
+    #[arg(long, value_name = "BYTES", conflicts_with_all = ["payload_min", "payload_max"])]
+    #[arg(value_parser = count(0, 65_531))]
+    pub(crate) payload: Option<usize>,
+    /// Least bytes of a payload of random size.
+    #[arg(long, value_name = "BYTES", requires = "payload_max", value_parser = count(0, 65_531))]
+    pub(crate) payload_min: Option<usize>,
+    /// Most bytes of a payload of random size.
+    #[arg(long, value_name = "BYTES", requires = "payload_min", value_parser = count(0, 65_531))]
+    pub(crate) payload_max: Option<usize>,
+    /// Random payloads that are prepared up front and sent in turn.
+    #[arg(long, value_name = "N", default_value = "1024", value_parser = count(1, 1_000_000))]
+    pub(crate) payload_pool: usize,
+    /// Measured requests over all sessions [default: 100000].
+    #[arg(long, value_name = "N", conflicts_with = "duration")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000))]
+    pub(crate) iterations: Option<u64>,
+    /// Measure for so long instead of a number of requests, as in 5s.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) duration: Option<Duration>,
+    /// Requests of each session before measuring begins.
+    #[arg(long, value_name = "N", default_value = "10")]
+    #[arg(value_parser = clap::value_parser!(u64).range(0..=1_000_000_000))]
+    pub(crate) warmup: u64,
+    /// I/O threads of the load generator.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count(1, THREADS_MAX))]
+    pub(crate) io_threads: usize,
+    /// Requests that each session keeps outstanding (closed loop).
+    #[arg(long, value_name = "K", default_value = "1", value_parser = count(1, 65_536))]
+    pub(crate) inflight: usize,
+    /// Requests per second over all sessions, sent on time whether or not answers come (open loop).
+    ///
+    /// Latency is counted from the intended send time, so that a stalled server can not hide.
+    #[arg(long, value_name = "R", conflicts_with = "inflight", value_parser = parse_rate)]
+    pub(crate) rate: Option<f64>,
+    /// Raw echo (0x0002) instead of BenchmarkRequest: no codec on either side.
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// Number of runs; best, worst, mean, median and standard deviation are shown over them.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count(1, 1_000))]
+    pub(crate) runs: usize,
+    /// Compare every byte of every response.
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// Append the runs to a CSV file; the header is written when the file is new.
+    #[arg(long, value_name = "FILE.csv")]
+    pub(crate) output: Option<PathBuf>,
+    /// Print one JSON object on stdout instead of the table.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Name of the test in CSV and JSON [default: made from the options].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Give a run up when nothing comes back for so long.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "10s")]
+    pub(crate) timeout: Duration,
+    /// Engine of the load generator: auto, io_uring, poll or iocp.
+    #[arg(long, default_value = "auto", value_parser = parse_engine)]
+    pub(crate) engine: EngineChoice,
+}
+
+/// An engine by name, or the best that the machine permits.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct EngineChoice(pub(crate) Option<EngineKind>);
+
+/// Where handlers run.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(crate) enum DispatchKind {
+    /// On the I/O worker.
+    Inline,
+    /// On a pool of event workers.
+    Pool,
+}
+
+/// Reads an engine's name.
+///
+/// # Errors
+/// The names that there are.
+pub(crate) fn parse_engine(name: &str) -> Result<EngineChoice, String> {
+    match name {
+        "auto" => Ok(EngineChoice(None)),
+        name => name.parse().map(|kind| EngineChoice(Some(kind))),
+    }
+}
+
+/// A count within a range, both ends allowed.
+fn count(least: u64, most: u64) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(least..=most)
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|rate| (0.001..=100_000_000.0).contains(rate))
+        .ok_or_else(|| "a number of requests per second from 0.001 to 100000000".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn bench(flags: &str) -> Result<BenchArguments, clap::Error> {
+        let words = ["fastport", "bench"]
+            .into_iter()
+            .chain(flags.split_whitespace());
+        match Arguments::try_parse_from(words)?.command {
+            Some(Command::Bench(bench)) => Ok(bench),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn no_subcommand_is_allowed() {
+        assert!(
+            Arguments::try_parse_from(["fastport"])
+                .unwrap()
+                .command
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn bench_flags_are_read() {
+        let bench = bench(
+            "--connect localhost:1 --sessions 200 --payload-min 4096 --payload-max 16384 --duration 5s \
+             --rate 28000 --warmup 0 --io-threads 2 --raw --runs 3 --verify --output a.csv --json",
+        )
+        .unwrap();
+        assert_eq!(bench.duration, Some(Duration::from_secs(5)));
+        assert_eq!(bench.rate, Some(28_000.0));
+        assert_eq!(
+            (bench.payload_min, bench.payload_max),
+            (Some(4_096), Some(16_384))
+        );
+        assert_eq!(
+            (bench.sessions, bench.warmup, bench.io_threads, bench.runs),
+            (200, 0, 2, 3)
+        );
+        assert!(bench.raw && bench.verify && bench.json);
+    }
+
+    #[test]
+    fn flags_that_contradict_each_other_are_refused() {
+        for flags in [
+            "--payload 1 --payload-min 1 --payload-max 2",
+            "--payload-min 1",
+            "--payload-max 1",
+            "--iterations 1 --duration 1s",
+            "--rate 10 --inflight 2",
+        ] {
+            assert_eq!(bench(flags).unwrap_err().exit_code(), 2, "{flags}");
+        }
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_refused_with_the_range() {
+        for (flags, range) in [
+            ("--sessions 0", "1..=1000000"),
+            ("--payload 70000", "0..=65531"),
+            ("--io-threads 0", "1..=1024"),
+            ("--rate 0", "from 0.001"),
+            ("--rate nan", "from 0.001"),
+            ("--duration 5", "number and a unit"),
+            ("--iterations 0", "1..="),
+        ] {
+            let error = bench(flags).unwrap_err().to_string();
+            assert!(error.contains(range), "{flags}: {error}");
+        }
+    }
+
+    #[test]
+    fn engines_are_known_by_name() {
+        assert_eq!(parse_engine("auto"), Ok(EngineChoice(None)));
+        assert_eq!(
+            parse_engine("poll"),
+            Ok(EngineChoice(Some(EngineKind::Poll)))
+        );
+        assert!(parse_engine("epoll").unwrap_err().contains("io_uring"));
+    }
+}

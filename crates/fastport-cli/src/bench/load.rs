@@ -1,0 +1,391 @@
+//! What happens on each response: it is checked and recorded, and makes room for the next request.
+//!
+//! One value serves all sessions of a run. Its handler runs on the I/O threads; the hot path reads the
+//! clock once, takes two uncontended locks (the session's flow, the thread's recorder) and allocates nothing.
+
+use super::flow::{Flow, SessionLoad, Stage};
+use super::payloads::PayloadPool;
+use super::plan::{Extent, Plan};
+use super::wire::{self, Wrong};
+use crate::clock::Clock;
+use crate::output::histogram::LatencyHistogram;
+use crossbeam_utils::CachePadded;
+use fastport::{CloseReason, Handler, Packet, Session};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// A run's state, shared by its sessions.
+pub(crate) struct Load {
+    pub(crate) plan: Plan,
+    pub(crate) payloads: PayloadPool,
+    pub(crate) clock: Clock,
+    budget: Budget,
+    recorders: Box<[CachePadded<Mutex<Recorder>>]>,
+    recorders_taken: AtomicUsize,
+    /// Sessions that are not through with the present phase.
+    active: CachePadded<AtomicUsize>,
+    phase_ended: (Mutex<()>, Condvar),
+    /// From then on sessions end because the run did.
+    ended: AtomicBool,
+    losses: Mutex<Losses>,
+}
+
+/// What one I/O thread has seen.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorder {
+    pub(crate) latencies: LatencyHistogram,
+    pub(crate) warmup_responses: u64,
+    pub(crate) wrong_responses: u64,
+    pub(crate) payload_bytes: u64,
+    pub(crate) last_response_ns: u64,
+}
+
+/// Sessions that ended too early.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Losses {
+    pub(crate) sessions: u64,
+    pub(crate) first: Option<String>,
+}
+
+/// How many measured requests may still be sent.
+struct Budget {
+    taken: CachePadded<AtomicU64>,
+    requests_max: u64,
+    until_ns: AtomicU64,
+}
+
+thread_local! {
+    /// This I/O thread's recorder; threads live as long as one run.
+    static RECORDER: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+impl Load {
+    /// The state of a run that has not begun.
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let recorder = || CachePadded::new(Mutex::new(Recorder::new()));
+        Self {
+            payloads: PayloadPool::new(plan.payload_pool, plan.payload_min, plan.payload_max),
+            clock: Clock::start(),
+            budget: Budget::new(plan.extent),
+            recorders: (0..plan.io_threads).map(|_| recorder()).collect(),
+            recorders_taken: AtomicUsize::new(0),
+            active: CachePadded::new(AtomicUsize::new(0)),
+            phase_ended: (Mutex::new(()), Condvar::new()),
+            ended: AtomicBool::new(false),
+            losses: Mutex::new(Losses::default()),
+            plan: plan.clone(),
+        }
+    }
+
+    /// Attaches the state to a session that was just made; on its I/O thread.
+    pub(crate) fn attach(&self, session: &Session, index: usize) {
+        let recorder = RECORDER.with(|recorder| match recorder.get() {
+            Some(index) => index,
+            None => {
+                let taken = self.recorders_taken.fetch_add(1, Ordering::Relaxed);
+                recorder.set(Some(taken % self.recorders.len()));
+                taken % self.recorders.len()
+            }
+        });
+        // Far apart, so that sessions send different payloads at a time.
+        let first_payload = (index as u32).wrapping_mul(31);
+        let attached = session.attach(SessionLoad::new(recorder, first_payload));
+        debug_assert!(attached.is_ok(), "a session is made once");
+    }
+
+    /// Begins a phase for so many sessions. Each must be started or given up after that.
+    pub(crate) fn begin_phase(&self, sessions: usize) {
+        self.active.store(sessions, Ordering::Release);
+    }
+
+    /// Lets the budget's time begin.
+    pub(crate) fn begin_measuring(&self, now_ns: u64) {
+        self.budget.begin(now_ns, self.plan.extent);
+    }
+
+    /// Starts a session into a phase, with `in_flight` requests at first.
+    pub(crate) fn start(&self, session: &Session, stage: Stage, in_flight: usize) {
+        let Some(load) = session.attached::<SessionLoad>() else {
+            return;
+        };
+        let mut flow = load.flow.lock();
+        if flow.stage == Stage::Lost {
+            drop(flow);
+            self.leave_phase();
+            return;
+        }
+        flow.stage = stage;
+        for _ in 0..in_flight {
+            self.send_next(session, &mut flow, self.clock.now_ns());
+        }
+        self.finish_if_exhausted(flow);
+    }
+
+    /// Sends the open loop's request that is due at `due_ns`.
+    pub(crate) fn send_due(&self, session: &Session, due_ns: u64) {
+        let Some(load) = session.attached::<SessionLoad>() else {
+            return;
+        };
+        let mut flow = load.flow.lock();
+        if flow.stage == Stage::Open {
+            self.send(session, &mut flow, due_ns);
+        }
+    }
+
+    /// Tells a session that the open loop's last request was sent.
+    pub(crate) fn end_open(&self, session: &Session) {
+        let Some(load) = session.attached::<SessionLoad>() else {
+            return;
+        };
+        let mut flow = load.flow.lock();
+        if flow.stage == Stage::Open {
+            flow.stage = Stage::OpenEnding;
+            self.finish_if_exhausted(flow);
+        }
+    }
+
+    /// Blocks until the phase has ended, no longer than `limit`. True when it has.
+    pub(crate) fn wait_for_phase(&self, limit: Duration) -> bool {
+        let (lock, ended) = &self.phase_ended;
+        let mut guard = lock.lock();
+        if self.active.load(Ordering::Acquire) > 0 {
+            ended.wait_for(&mut guard, limit);
+        }
+        self.active.load(Ordering::Acquire) == 0
+    }
+
+    /// From now on sessions may end.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    /// Whether the run has ended, or was given up.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Notes what went wrong, if nothing did before.
+    pub(crate) fn note_problem(&self, problem: impl Into<String>) {
+        self.losses
+            .lock()
+            .first
+            .get_or_insert_with(|| problem.into());
+    }
+
+    /// Sessions that ended too early.
+    pub(crate) fn losses(&self) -> Losses {
+        self.losses.lock().clone()
+    }
+
+    /// Responses so far, warm-up and measured.
+    pub(crate) fn responses(&self) -> (u64, u64) {
+        self.recorders
+            .iter()
+            .fold((0, 0), |(warmup, measured), recorder| {
+                let recorder = recorder.lock();
+                (
+                    warmup + recorder.warmup_responses,
+                    measured + recorder.latencies.count(),
+                )
+            })
+    }
+
+    /// What all I/O threads have seen.
+    pub(crate) fn recorded(&self) -> Recorder {
+        let mut sum = Recorder::new();
+        self.recorders
+            .iter()
+            .for_each(|recorder| sum.add(&recorder.lock()));
+        sum
+    }
+
+    /// Sends the next request, if the phase has one left.
+    #[inline]
+    fn send_next(&self, session: &Session, flow: &mut Flow, now_ns: u64) {
+        let may_send = match flow.stage {
+            Stage::Warmup { left } => left > 0,
+            Stage::Closed => self.budget.take(now_ns),
+            Stage::Idle | Stage::Open | Stage::OpenEnding | Stage::Lost => false,
+        };
+        if may_send {
+            self.send(session, flow, now_ns);
+        }
+    }
+
+    #[inline]
+    fn send(&self, session: &Session, flow: &mut Flow, at_ns: u64) {
+        let sent = flow.next(at_ns);
+        let payload = self.payloads.payload(sent.payload as usize);
+        let unix_ms = self.clock.unix_ms(at_ns);
+        // Back-pressure needs no answer: a closed loop waits for responses anyway, an open one must not wait.
+        if wire::send(session, self.plan.kind, sent, unix_ms, payload).is_err() {
+            // The session has ended; `on_disconnected` counts it.
+            flow.take_back();
+        }
+    }
+
+    #[inline]
+    fn finish_if_exhausted(&self, mut flow: MutexGuard<'_, Flow>) {
+        if flow.is_exhausted() && flow.stage != Stage::Idle {
+            flow.stage = Stage::Idle;
+            drop(flow);
+            self.leave_phase();
+        }
+    }
+
+    #[cold]
+    fn leave_phase(&self) {
+        if self.active.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // Under the lock, or the notice could fall between the waiter's look and its wait.
+            let _guard = self.phase_ended.0.lock();
+            self.phase_ended.1.notify_all();
+        }
+    }
+
+    #[cold]
+    fn reject(&self, session: &Session, load: &SessionLoad, wrong: Wrong) {
+        self.recorders[load.recorder].lock().wrong_responses += 1;
+        self.note_problem(wrong.to_string());
+        session.disconnect();
+    }
+}
+
+impl Handler for Load {
+    fn on_packet(&self, session: &Session, packet: Packet<'_>) {
+        let now_ns = self.clock.now_ns();
+        let Some(load) = session.attached::<SessionLoad>() else {
+            return;
+        };
+        let mut flow = load.flow.lock();
+        let Some(sent) = flow.outstanding.pop_front() else {
+            drop(flow);
+            return self.reject(session, load, Wrong::Unasked);
+        };
+        let payload = self.payloads.payload(sent.payload as usize);
+        let checked = wire::check(&packet, self.plan.kind, sent, payload, self.plan.verify);
+        if let Err(wrong) = checked {
+            drop(flow);
+            return self.reject(session, load, wrong);
+        }
+        let mut recorder = self.recorders[load.recorder].lock();
+        if matches!(flow.stage, Stage::Warmup { .. }) {
+            recorder.warmup_responses += 1;
+        } else {
+            recorder.latencies.record(now_ns.saturating_sub(sent.at_ns));
+            recorder.payload_bytes += payload.len() as u64;
+            recorder.last_response_ns = now_ns;
+        }
+        drop(recorder);
+        self.send_next(session, &mut flow, now_ns);
+        self.finish_if_exhausted(flow);
+    }
+
+    fn on_disconnected(&self, session: &Session, reason: CloseReason) {
+        let Some(load) = session.attached::<SessionLoad>() else {
+            return;
+        };
+        let mut flow = load.flow.lock();
+        let stage = std::mem::replace(&mut flow.stage, Stage::Lost);
+        drop(flow);
+        if self.is_ended() || stage == Stage::Lost {
+            return;
+        }
+        self.note_problem(reason.to_string());
+        self.losses.lock().sessions += 1;
+        if stage != Stage::Idle {
+            self.leave_phase();
+        }
+    }
+}
+
+impl Recorder {
+    fn new() -> Self {
+        Self {
+            latencies: LatencyHistogram::new(),
+            warmup_responses: 0,
+            wrong_responses: 0,
+            payload_bytes: 0,
+            last_response_ns: 0,
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.latencies.add(&other.latencies);
+        self.warmup_responses += other.warmup_responses;
+        self.wrong_responses += other.wrong_responses;
+        self.payload_bytes += other.payload_bytes;
+        self.last_response_ns = self.last_response_ns.max(other.last_response_ns);
+    }
+}
+
+impl Budget {
+    fn new(extent: Extent) -> Self {
+        let requests_max = match extent {
+            Extent::Requests(requests) => requests,
+            Extent::Time(_) => u64::MAX,
+        };
+        let taken = CachePadded::new(AtomicU64::new(0));
+        Self {
+            taken,
+            requests_max,
+            until_ns: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    fn begin(&self, now_ns: u64, extent: Extent) {
+        if let Extent::Time(time) = extent {
+            let time_ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+            self.until_ns
+                .store(now_ns.saturating_add(time_ns), Ordering::Release);
+        }
+    }
+
+    /// Takes one request from the budget, if there is one.
+    #[inline]
+    fn take(&self, now_ns: u64) -> bool {
+        now_ns < self.until_ns.load(Ordering::Relaxed)
+            && self.taken.fetch_add(1, Ordering::Relaxed) < self.requests_max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_of_requests_is_exact() {
+        let budget = Budget::new(Extent::Requests(3));
+        budget.begin(0, Extent::Requests(3));
+        let taken = (0..10).filter(|now| budget.take(*now)).count();
+        assert_eq!(taken, 3);
+    }
+
+    #[test]
+    fn a_budget_of_time_ends_at_its_time() {
+        let extent = Extent::Time(Duration::from_nanos(100));
+        let budget = Budget::new(extent);
+        budget.begin(50, extent);
+        assert!(budget.take(149));
+        assert!(!budget.take(150));
+    }
+
+    #[test]
+    fn a_phase_ends_with_its_last_session() {
+        let load = Load::new(&Plan::default());
+        load.begin_phase(2);
+        load.leave_phase();
+        assert!(!load.wait_for_phase(Duration::ZERO));
+        load.leave_phase();
+        assert!(load.wait_for_phase(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn the_first_problem_is_kept() {
+        let load = Load::new(&Plan::default());
+        load.note_problem("first");
+        load.note_problem("second");
+        assert_eq!(load.losses().first.as_deref(), Some("first"));
+    }
+}

@@ -1,0 +1,6 @@
+//! The subcommands, one file each.
+
+pub(crate) mod bench;
+pub(crate) mod client;
+pub(crate) mod demo;
+pub(crate) mod server;

@@ -1,0 +1,37 @@
+//! Log lines on stderr, written by a thread of their own so that no I/O worker waits for a terminal.
+
+use crate::failure::Failure;
+use std::io::{IsTerminal, stderr};
+use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
+use tracing_subscriber::EnvFilter;
+
+/// The variables that say what to log, the first one that is set.
+const VARIABLES: [&str; 2] = ["FASTPORT_LOG", "RUST_LOG"];
+
+/// Starts to log. What is queued when the guard is dropped is still written.
+///
+/// # Errors
+/// When the flag is no filter.
+pub(crate) fn start(flag: Option<&str>, default: &str) -> Result<WorkerGuard, Failure> {
+    let variable = VARIABLES
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().map(|value| (name, value)));
+    let (source, directives) = match (flag, &variable) {
+        (Some(flag), _) => ("--log", flag),
+        (None, Some((name, value))) => (*name, value.as_str()),
+        (None, None) => ("", default),
+    };
+    let filter = EnvFilter::try_new(directives).map_err(|error| {
+        Failure::Usage(format!(
+            "{source} {directives}: {error}; use error, warn, info, debug, trace, or directives \
+             like fastport=debug"
+        ))
+    })?;
+    let (writer, guard) = NonBlocking::new(stderr());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        .with_ansi(stderr().is_terminal())
+        .init();
+    Ok(guard)
+}

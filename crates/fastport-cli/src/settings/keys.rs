@@ -1,0 +1,335 @@
+//! The keys of the configuration file: where each belongs, what it takes, what it sets.
+
+use super::ServerSettings;
+use crate::arguments::{DispatchKind, parse_engine};
+use crate::quantity::show_duration;
+use fastport::{KeepAlive, Undecodable};
+use std::fmt;
+use std::time::Duration;
+
+/// One key of the file.
+pub(super) struct Key {
+    /// The table it stands in.
+    pub(super) section: &'static str,
+    /// Its name.
+    pub(super) name: &'static str,
+    /// What it takes and sets.
+    pub(super) field: Field,
+}
+
+/// What a key takes, and how it is set.
+pub(super) enum Field {
+    /// A whole number, both ends allowed.
+    Count {
+        least: u64,
+        most: u64,
+        set: fn(&mut ServerSettings, u64),
+    },
+    /// A duration.
+    Time {
+        least: Duration,
+        most: Duration,
+        set: fn(&mut ServerSettings, Duration),
+    },
+    /// `true` or `false`.
+    Flag { set: fn(&mut ServerSettings, bool) },
+    /// One of some words.
+    Word {
+        words: &'static [&'static str],
+        set: fn(&mut ServerSettings, &str),
+    },
+    /// Any text.
+    Text {
+        what: &'static str,
+        set: fn(&mut ServerSettings, &str),
+    },
+}
+
+impl Field {
+    /// Whether a whole number is within the field's range; `None` when it takes no number.
+    pub(super) fn admits(&self, number: u64) -> Option<bool> {
+        match self {
+            Self::Count { least, most, .. } => Some((least..=most).contains(&&number)),
+            _ => None,
+        }
+    }
+}
+
+/// What the field takes, in words.
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count { least, most, .. } => write!(f, "a whole number from {least} to {most}"),
+            Self::Time { least, most, .. } if least.is_zero() => {
+                write!(
+                    f,
+                    "a duration up to {}, as in \"60s\"; \"0\" turns it off",
+                    show(*most)
+                )
+            }
+            Self::Time { least, most, .. } => {
+                write!(
+                    f,
+                    "a duration from {} to {}, as in \"60s\"",
+                    show(*least),
+                    show(*most)
+                )
+            }
+            Self::Flag { .. } => f.write_str("true or false"),
+            Self::Word { words, .. } => {
+                write!(f, "one of \"{}\"", words.join("\", \""))
+            }
+            Self::Text { what, .. } => f.write_str(what),
+        }
+    }
+}
+
+/// The tables of the file.
+pub(super) const SECTIONS: [&str; 4] = ["server", "session", "engine", "socket"];
+
+/// The key with this name in this table.
+pub(super) fn find(section: &str, name: &str) -> Option<&'static Key> {
+    KEYS.iter()
+        .find(|key| key.section == section && key.name == name)
+}
+
+/// The names that a table takes.
+pub(super) fn names(section: &str) -> Vec<&'static str> {
+    KEYS.iter()
+        .filter(|key| key.section == section)
+        .map(|key| key.name)
+        .collect()
+}
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+const GIBIBYTE: u64 = 1 << 30;
+
+static KEYS: &[Key] = &[
+    text("server", "listen", "an address with a port", |s, v| {
+        s.listen = v.into();
+    }),
+    count("server", "workers", 1, 1_024, |s, v| {
+        s.service.workers = size(v);
+    }),
+    word(
+        "server",
+        "engine",
+        &["auto", "io_uring", "poll", "iocp"],
+        |s, v| {
+            s.service.engine = parse_engine(v).ok().and_then(|choice| choice.0);
+        },
+    ),
+    word("server", "dispatch", &["inline", "pool"], |s, v| {
+        s.dispatch = if v == "pool" {
+            DispatchKind::Pool
+        } else {
+            DispatchKind::Inline
+        };
+    }),
+    count("server", "event_workers", 1, 1_024, |s, v| {
+        s.event_workers = Some(size(v));
+    }),
+    count("server", "max_sessions", 1, 10_000_000, |s, v| {
+        s.service.sessions_max = size(v);
+    }),
+    count("server", "backlog", 1, 65_535, |s, v| {
+        s.service.backlog = small(v);
+    }),
+    count("server", "accepts_posted", 1, 65_535, |s, v| {
+        s.service.accepts_posted = u16::try_from(v).unwrap_or(u16::MAX);
+    }),
+    time("server", "drain_timeout", Duration::ZERO, |s, v| {
+        s.drain_timeout = v;
+    }),
+    text("server", "log", "a level or filter directives", |s, v| {
+        s.log = Some(v.into());
+    }),
+    count("session", "frame_bytes_max", 4, 65_535, |s, v| {
+        s.service.session.frame_bytes_max = size(v);
+    }),
+    count("session", "send_high_watermark", 1, GIBIBYTE, |s, v| {
+        s.service.session.send_high_watermark = size(v);
+    }),
+    count("session", "send_low_watermark", 0, GIBIBYTE, |s, v| {
+        s.service.session.send_low_watermark = size(v);
+    }),
+    count("session", "send_queue_max", 65_535, GIBIBYTE, |s, v| {
+        s.service.session.send_queue_max = size(v);
+    }),
+    count(
+        "session",
+        "receive_high_watermark",
+        65_535,
+        GIBIBYTE,
+        |s, v| {
+            s.service.session.receive_high_watermark = size(v);
+        },
+    ),
+    time("session", "idle_timeout", Duration::ZERO, |s, v| {
+        s.service.session.idle_timeout = v;
+    }),
+    time("session", "first_packet_timeout", Duration::ZERO, |s, v| {
+        s.service.session.first_packet_timeout = v;
+    }),
+    time("session", "frame_timeout", Duration::ZERO, |s, v| {
+        s.service.session.frame_timeout = v;
+    }),
+    time("session", "write_stall_timeout", Duration::ZERO, |s, v| {
+        s.service.session.write_stall_timeout = v;
+    }),
+    time("session", "flush_timeout", MILLISECOND, |s, v| {
+        s.service.session.flush_timeout = v;
+    }),
+    time("session", "linger_timeout", MILLISECOND, |s, v| {
+        s.service.session.linger_timeout = v;
+    }),
+    word(
+        "session",
+        "undecodable",
+        &["close", "count_and_drop"],
+        |s, v| {
+            s.service.session.undecodable = if v == "close" {
+                Undecodable::Close
+            } else {
+                Undecodable::CountAndDrop
+            };
+        },
+    ),
+    count("engine", "chunk_bytes", 1_024, 1 << 20, |s, v| {
+        s.service.engine_config.chunk_bytes = size(v);
+    }),
+    count("engine", "chunks", 2, 32_768, |s, v| {
+        s.service.engine_config.chunks = u16::try_from(v).unwrap_or(u16::MAX);
+    }),
+    count("engine", "receive_budget", 4_096, GIBIBYTE, |s, v| {
+        s.service.engine_config.receive_budget = size(v);
+    }),
+    count("engine", "submission_entries", 8, 32_768, |s, v| {
+        s.service.engine_config.submission_entries = small(v);
+    }),
+    count("engine", "completion_entries", 16, 65_536, |s, v| {
+        s.service.engine_config.completion_entries = Some(small(v));
+    }),
+    flag("socket", "nodelay", |s, v| {
+        s.service.session.socket.nodelay = v;
+    }),
+    flag("socket", "keep_alive", |s, v| {
+        let keep = s
+            .service
+            .session
+            .socket
+            .keep_alive
+            .take()
+            .unwrap_or_default();
+        s.service.session.socket.keep_alive = v.then_some(keep);
+    }),
+    count("socket", "keep_alive_idle_s", 1, 86_400, |s, v| {
+        keep_alive(s, |keep| keep.idle = Duration::from_secs(v));
+    }),
+    count("socket", "keep_alive_interval_s", 1, 86_400, |s, v| {
+        keep_alive(s, |keep| keep.interval = Duration::from_secs(v));
+    }),
+    count("socket", "keep_alive_probes", 1, 127, |s, v| {
+        keep_alive(s, |keep| keep.probes = small(v));
+    }),
+    count("socket", "notsent_bytes_max", 1, GIBIBYTE, |s, v| {
+        s.service.session.socket.notsent_bytes_max = Some(small(v));
+    }),
+    count("socket", "receive_buffer", 1_024, GIBIBYTE, |s, v| {
+        s.service.session.socket.receive_buffer = Some(small(v));
+    }),
+    count("socket", "send_buffer", 1_024, GIBIBYTE, |s, v| {
+        s.service.session.socket.send_buffer = Some(small(v));
+    }),
+];
+
+const fn count(
+    section: &'static str,
+    name: &'static str,
+    least: u64,
+    most: u64,
+    set: fn(&mut ServerSettings, u64),
+) -> Key {
+    Key {
+        section,
+        name,
+        field: Field::Count { least, most, set },
+    }
+}
+
+const fn time(
+    section: &'static str,
+    name: &'static str,
+    least: Duration,
+    set: fn(&mut ServerSettings, Duration),
+) -> Key {
+    Key {
+        section,
+        name,
+        field: Field::Time {
+            least,
+            most: DAY,
+            set,
+        },
+    }
+}
+
+const fn flag(
+    section: &'static str,
+    name: &'static str,
+    set: fn(&mut ServerSettings, bool),
+) -> Key {
+    Key {
+        section,
+        name,
+        field: Field::Flag { set },
+    }
+}
+
+const fn word(
+    section: &'static str,
+    name: &'static str,
+    words: &'static [&'static str],
+    set: fn(&mut ServerSettings, &str),
+) -> Key {
+    Key {
+        section,
+        name,
+        field: Field::Word { words, set },
+    }
+}
+
+const fn text(
+    section: &'static str,
+    name: &'static str,
+    what: &'static str,
+    set: fn(&mut ServerSettings, &str),
+) -> Key {
+    Key {
+        section,
+        name,
+        field: Field::Text { what, set },
+    }
+}
+
+/// Changes the keep-alive settings, where `keep_alive = false` has not turned them off.
+fn keep_alive(settings: &mut ServerSettings, change: impl FnOnce(&mut KeepAlive)) {
+    if let Some(keep) = &mut settings.service.session.socket.keep_alive {
+        change(keep);
+    }
+}
+
+/// A number that its range keeps within the type.
+fn size(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// A number that its range keeps within the type.
+fn small(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn show(duration: Duration) -> String {
+    show_duration(duration)
+}
