@@ -170,7 +170,7 @@ impl UringEngine {
             return Some(Event::Failed { key, error });
         }
         if slot.receive == Receive::Waiting {
-            self.arm(key, true);
+            self.arm(key);
         }
         Some(Event::Connected { key })
     }

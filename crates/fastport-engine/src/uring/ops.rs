@@ -10,8 +10,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 /// The group id of the worker's only ring of provided buffers.
 pub(super) const BUFFER_GROUP: u16 = 0;
 
-/// `IORING_RECVSEND_POLL_FIRST` and `IORING_RECV_MULTISHOT` of `linux/io_uring.h`, for `ioprio`.
-const POLL_FIRST: u16 = 1 << 0;
+/// `IORING_RECV_MULTISHOT` of `linux/io_uring.h`, for `ioprio`.
 const MULTISHOT: u16 = 1 << 1;
 
 /// The key of operations that belong to no slot: the wake-up's read and every cancel.
@@ -28,13 +27,14 @@ pub(super) fn accept(socket: &OwnedFd, key: Key) -> squeue::Entry {
 
 /// Receives into provided buffers until cancelled, finished or out of buffers.
 ///
-/// With `poll_first` the kernel waits for data before it takes a buffer. Without it, a receive on
-/// an empty socket ends at once when no buffer is left, and arming it again would spin (liburing
-/// #1275).
-pub(super) fn receive(socket: &OwnedFd, key: Key, poll_first: bool) -> squeue::Entry {
-    let priority = MULTISHOT | if poll_first { POLL_FIRST } else { 0 };
+/// Without IORING_RECVSEND_POLL_FIRST: with it the kernel waits first and reads then, and a reset
+/// that came behind data before the receive was armed is never told (seen on 6.18). Reading first,
+/// it looks at the socket's state once more when it begins to wait. The price is that a receive
+/// which is armed while no buffer is left ends at once (liburing #1275), so it must not be armed
+/// then.
+pub(super) fn receive(socket: &OwnedFd, key: Key) -> squeue::Entry {
     opcode::Recv::new(descriptor(socket), std::ptr::null_mut(), 0)
-        .ioprio(priority)
+        .ioprio(MULTISHOT)
         .buf_group(BUFFER_GROUP)
         .build()
         .flags(squeue::Flags::BUFFER_SELECT)

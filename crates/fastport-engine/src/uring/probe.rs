@@ -111,7 +111,7 @@ impl Trial {
         let (ours, mut theirs) = (OwnedFd::from(pair.0), pair.1);
         // SAFETY: the receive writes to published buffers only, which outlive the ring or are
         // leaked.
-        unsafe { self.ring.push(ops::receive(&ours, CONNECTION, true)) };
+        unsafe { self.ring.push(ops::receive(&ours, CONNECTION)) };
         for message in [&b"one"[..], b"three"] {
             theirs.write_all(message).map_err(step("writing"))?;
             let (result, flags) = self.completion("a multishot receive")?;

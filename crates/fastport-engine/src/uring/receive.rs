@@ -36,7 +36,7 @@ impl UringEngine {
             return;
         }
         match slot.receive {
-            Receive::Idle | Receive::Paused => self.arm(key, true),
+            Receive::Idle | Receive::Paused => self.arm(key),
             Receive::Pausing => slot.receive = Receive::Resuming,
             Receive::Armed | Receive::Waiting | Receive::Resuming | Receive::Ended => {}
         }
@@ -67,8 +67,8 @@ impl UringEngine {
     }
 
     /// Queues the receive, or puts the connection on the list of starved ones when no buffer is
-    /// left.
-    pub(super) fn arm(&mut self, key: Key, poll_first: bool) {
+    /// left: armed then, it would end at once, and arming it again would spin.
+    pub(super) fn arm(&mut self, key: Key) {
         let parts = &mut *self.memory;
         let published = parts.buffers.published();
         let Some(slot) = parts.slots.find(key) else {
@@ -91,7 +91,7 @@ impl UringEngine {
         self.operations += 1;
         // SAFETY: the receive names no memory of its own: the kernel takes published buffers, which
         // stay in place until the ring is gone.
-        unsafe { self.ring.push(ops::receive(socket, key, poll_first)) };
+        unsafe { self.ring.push(ops::receive(socket, key)) };
     }
 
     /// Arms as many starved connections as there are buffers for, longest starved first.
@@ -111,7 +111,7 @@ impl UringEngine {
             };
             slot.starved = false;
             if slot.in_flight.is_open() && slot.receive == Receive::Waiting {
-                self.arm(key, true);
+                self.arm(key);
             }
         }
     }
@@ -150,7 +150,7 @@ impl UringEngine {
             };
         };
         if !more {
-            self.receive_cut(key, cqueue::sock_nonempty(flags));
+            self.receive_cut(key);
         }
         Some(Event::Received { key, chunk })
     }
@@ -169,7 +169,7 @@ impl UringEngine {
 
     /// The receive ended with data, since the completion queue was full or by a cancel: go on as
     /// wanted.
-    fn receive_cut(&mut self, key: Key, more_waits: bool) {
+    fn receive_cut(&mut self, key: Key) {
         let Some(slot) = self.memory.slots.find(key) else {
             return;
         };
@@ -177,7 +177,7 @@ impl UringEngine {
             slot.receive = Receive::Paused;
             self.notices.push_back(key);
         } else {
-            self.arm(key, !more_waits);
+            self.arm(key);
         }
     }
 
@@ -198,7 +198,7 @@ impl UringEngine {
                 slot.receive = Receive::Idle;
                 return Some(Event::RecvPaused { key });
             }
-            self.arm(key, true);
+            self.arm(key);
             return None;
         }
         slot.receive = Receive::Ended;

@@ -144,3 +144,30 @@ fn an_engine_dropped_without_a_drain_lets_go_of_its_sockets() {
     assert!(TcpStream::connect(address).is_err());
     assert_eq!(chunk.as_slice(), b"kept");
 }
+
+/// A receive that waits before it reads is never told of a reset that was there when it was armed.
+#[test]
+fn a_reset_behind_data_during_a_pause_is_told() {
+    for size in [1, 100, 4096, 6000] {
+        let mut rig = Rig::new(&small());
+        let (key, mut client) = rig.session();
+        rig.engine.arm_recv(key);
+        rig.engine.pause_recv(key);
+        assert!(matches!(rig.event(), Event::RecvPaused { .. }));
+        client.write_all(&vec![1; size]).unwrap();
+        let client = socket2::Socket::from(client);
+        client.set_linger(Some(Duration::ZERO)).unwrap();
+        drop(client);
+        rig.engine.arm_recv(key);
+        let mut bytes = 0;
+        let error = loop {
+            match rig.event() {
+                Event::Received { chunk, .. } => bytes += chunk.len(),
+                Event::Failed { error, .. } => break error,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!((bytes, error.kind()), (size, ErrorKind::ConnectionReset));
+        rig.close(key);
+    }
+}
