@@ -1,9 +1,9 @@
 //! The readiness fallback: completions emulated over epoll, kqueue or what Windows has.
 //!
-//! A key with something to do is on a list; the calls are made one by one as
-//! [`Engine::next_event`] asks for events, so that a chunk that is given back at once is read into
-//! again at once. "In flight" means here that something was asked for and is not reported: the kernel
-//! itself holds nothing between two calls, and a close is done when it returns.
+//! A key with something to do is on a list; the calls are made one by one as [`Engine::next_event`]
+//! asks for events, so that a chunk that is given back at once is read into again at once. "In
+//! flight" means here that something was asked for and is not reported: the kernel itself holds
+//! nothing between two calls, and a close is done when it returns.
 //!
 //! ```text
 //!   edge, or something was asked for       an event              nothing more to do

@@ -130,8 +130,8 @@ impl PollEngine {
         Served::Idle
     }
 
-    /// Serves the listeners whose pause is over, or all of them when a key was closed since. When the
-    /// first of the others is due.
+    /// Serves the listeners whose pause is over, or all of them when a key was closed since. When
+    /// the first of the others is due.
     pub(super) fn retry_accepts(&mut self) -> Option<Instant> {
         if self.paused_listeners.is_empty() {
             return None;

@@ -33,7 +33,8 @@ pub struct PollWaker(Arc<Waker>);
 
 impl Wake for PollWaker {
     fn wake(&self) {
-        // It fails only when the kernel has no memory left or the engine is gone; neither is ours to mend.
+        // It fails only when the kernel has no memory left or the engine is gone; neither is ours
+        // to mend.
         let _ = self.0.wake();
     }
 }

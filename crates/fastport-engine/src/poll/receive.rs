@@ -1,5 +1,5 @@
-//! Receiving: one chunk each time an event is asked for, so that what was given back meanwhile is used
-//! again while it is warm.
+//! Receiving: one chunk each time an event is asked for, so that what was given back meanwhile is
+//! used again while it is warm.
 
 use super::slots::{Receive, Role, Slot};
 use super::{PollEngine, Served};
@@ -7,14 +7,15 @@ use crate::{Event, Key, Op};
 use std::io::{self, Read};
 use std::time::Duration;
 
-/// How long a wait may take at first while keys starve, since nobody wakes us when another thread drops
-/// a chunk.
+/// How long a wait may take at first while keys starve, since nobody wakes us when another thread
+/// drops a chunk.
 pub(super) const STARVED_WAIT_MIN: Duration = Duration::from_millis(1);
 /// What it grows to while nothing comes back.
 const STARVED_WAIT_MAX: Duration = Duration::from_millis(4);
 
 /// A read shorter than the buffer has emptied the socket, and what comes after it makes a new edge
-/// (`epoll(7)`, "Questions and answers" 9). mio on Windows needs to see a would-block for the next edge.
+/// (`epoll(7)`, "Questions and answers" 9). mio on Windows needs to see a would-block for the next
+/// edge.
 const SHORT_READ_DRAINS: bool = cfg!(unix);
 
 impl PollEngine {

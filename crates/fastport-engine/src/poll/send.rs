@@ -1,4 +1,5 @@
-//! Sending: at once, as far as the kernel takes it, and the rest on the edge that says it takes more.
+//! Sending: at once, as far as the kernel takes it, and the rest on the edge that says it takes
+//! more.
 
 use super::PollEngine;
 use super::slots::{Role, Slot};
@@ -13,8 +14,8 @@ const PIECES_MAX: usize = 1024;
 /// Pieces for which there is room on the stack.
 const PIECES_FEW: usize = 16;
 
-/// A library must not count on the program to ignore SIGPIPE. Where the flag does not exist it is an
-/// option of the socket (Apple) or there is no such signal (Windows).
+/// A library must not count on the program to ignore SIGPIPE. Where the flag does not exist it is
+/// an option of the socket (Apple) or there is no such signal (Windows).
 #[cfg(all(unix, not(target_vendor = "apple")))]
 const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
 #[cfg(not(all(unix, not(target_vendor = "apple"))))]

@@ -1,7 +1,8 @@
 //! The worker's connections and listeners: a slab of slots, found by key.
 //!
-//! A slot is in use from [`Slots::insert`] until [`Slots::free`], which the engine calls when it reports
-//! `Closed`. The next use has another generation, so what still names the old one finds nothing.
+//! A slot is in use from [`Slots::insert`] until [`Slots::free`], which the engine calls when it
+//! reports `Closed`. The next use has another generation, so what still names the old one finds
+//! nothing.
 
 use super::budget::Budget;
 use super::send::Sending;
@@ -55,8 +56,8 @@ pub(super) struct Slot {
     pub(super) readable: bool,
     /// An edge came, and since then no call has found the socket full.
     pub(super) writable: bool,
-    /// The poller told of the end of the stream, or of an error: no further edge will come, so only the
-    /// read that finds it is the last one.
+    /// The poller told of the end of the stream, or of an error: no further edge will come, so only
+    /// the read that finds it is the last one.
     pub(super) read_to_end: bool,
     /// Whether the list of ready keys names this slot.
     pub(super) queued: bool,

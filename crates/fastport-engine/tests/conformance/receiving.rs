@@ -1,0 +1,316 @@
+//! Bytes come in: whole, in order, until the end of the stream, and not while they are not wanted.
+
+use crate::driver::{Driver, batch, name, pattern, reset, small};
+use fastport_engine::{CloseMode, Engine, EngineConfig, Event};
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+const MIB: usize = 1 << 20;
+
+/// Writes the bytes and gives the client back.
+pub(crate) fn write_behind(mut client: TcpStream, bytes: Vec<u8>) -> JoinHandle<TcpStream> {
+    std::thread::spawn(move || {
+        client.write_all(&bytes).unwrap();
+        client
+    })
+}
+
+pub(crate) fn a_long_stream_arrives_in_order<E: Engine>() {
+    let mut driver = Driver::<E>::new();
+    let (key, client) = driver.session();
+    driver.engine.arm_recv(key);
+    let bytes = pattern(4 * MIB);
+    let writer = write_behind(client, bytes.clone());
+    assert!(driver.receive_exactly(key, bytes.len()) == bytes);
+    writer.join().unwrap();
+    driver.finish();
+}
+
+pub(crate) fn the_peers_end_comes_after_all_its_bytes<E: Engine>() {
+    let mut driver = Driver::<E>::new();
+    let (key, mut client) = driver.session();
+    // Data and FIN are there together before anything is read.
+    client.write_all(&pattern(10_000)).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    driver.engine.arm_recv(key);
+    assert_eq!(driver.receive_exactly(key, 10_000), pattern(10_000));
+    driver.peer_finished(key);
+    // Nothing follows, whatever is asked for.
+    driver.engine.arm_recv(key);
+    driver.engine.pause_recv(key);
+    driver.quiet();
+    // The other direction stands.
+    driver.engine.send(key, batch(b"answer"));
+    driver.sent(key);
+    driver.close(key);
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).unwrap();
+    assert_eq!(answer, b"answer");
+    driver.finish();
+}
+
+pub(crate) fn an_end_without_bytes_is_told_once<E: Engine>() {
+    let mut driver = Driver::<E>::new();
+    let (key, client) = driver.session();
+    driver.engine.arm_recv(key);
+    driver.quiet();
+    drop(client);
+    driver.peer_finished(key);
+    driver.quiet();
+    driver.finish();
+}
+
+pub(crate) fn a_reset_fails_the_connection_once<E: Engine>() {
+    let mut driver = Driver::<E>::new();
+    let (key, client) = driver.session();
+    driver.engine.arm_recv(key);
+    reset(client);
+    match driver.event() {
+        Event::Failed { key: of, error } => {
+            assert_eq!(of, key);
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+        }
+        other => panic!("{}", name(&other)),
+    }
+    driver.quiet();
+    // No error, and no event.
+    driver.engine.shutdown_write(key);
+    driver.engine.arm_recv(key);
+    driver.quiet();
+    driver.close(key);
+    driver.finish();
+}
+
+/// Linux keeps what came before a reset readable; others may drop it.
+#[cfg(target_os = "linux")]
+pub(crate) fn bytes_before_a_reset_are_not_lost<E: Engine>() {
+    let mut driver = Driver::<E>::new();
+    let (key, mut client) = driver.session();
+    client.write_all(&pattern(6000)).unwrap();
+    reset(client);
+    driver.engine.arm_recv(key);
+    assert_eq!(driver.receive_exactly(key, 6000), pattern(6000));
+    driver.engine.send(key, batch(b"anybody?"));
+    driver.until(|_, event| match event {
+        Event::Sent { result, .. } => result.is_err(),
+        Event::Failed { .. } => false,
+        other => panic!("{}", name(&other)),
+    });
+    driver.finish();
+}
+
+#[cfg(target_os = "linux")]
+pub(crate) fn a_reset_behind_bytes_during_a_pause_is_told<E: Engine>() {
+    let mut driver = Driver::<E>::new();
+    let (key, mut client) = driver.session();
+    driver.engine.arm_recv(key);
+    driver.engine.pause_recv(key);
+    driver.paused(key);
+    client.write_all(&pattern(6000)).unwrap();
+    reset(client);
+    driver.engine.arm_recv(key);
+    assert_eq!(driver.receive_exactly(key, 6000), pattern(6000));
+    assert!(matches!(driver.event(), Event::Failed { .. }));
+    driver.finish();
+}
+
+/// Both come to an armed receive between two turns.
+#[cfg(target_os = "linux")]
+pub(crate) fn bytes_and_a_reset_in_one_harvest_are_both_told<E: Engine>() {
+    let mut driver = Driver::<E>::new();
+    for _ in 0..20 {
+        let (key, mut client) = driver.session();
+        driver.engine.arm_recv(key);
+        driver.quiet();
+        client.write_all(&pattern(6000)).unwrap();
+        reset(client);
+        assert_eq!(driver.receive_exactly(key, 6000), pattern(6000));
+        assert!(matches!(driver.event(), Event::Failed { .. }));
+        driver.close(key);
+    }
+    driver.finish();
+}
+
+pub(crate) fn a_pause_holds_a_mebibyte_back_and_needs_no_new_byte_to_go_on<E: Engine>() {
+    let config = EngineConfig {
+        receive_budget: 1,
+        ..small()
+    };
+    let mut driver = Driver::<E>::with(&config);
+    let (key, client) = driver.session();
+    driver.engine.arm_recv(key);
+    driver.engine.pause_recv(key);
+    driver.paused(key);
+    let bytes = pattern(MIB);
+    let writer = write_behind(client, bytes.clone());
+    driver.quiet();
+    driver.engine.arm_recv(key);
+    assert!(driver.receive_exactly(key, MIB) == bytes);
+    writer.join().unwrap();
+    driver.finish();
+}
+
+pub(crate) fn a_pause_amid_bytes_that_have_all_come_needs_no_new_byte_to_go_on<E: Engine>() {
+    let mut driver = Driver::<E>::new();
+    let (key, mut client) = driver.session();
+    driver.engine.arm_recv(key);
+    client.write_all(&pattern(60_000)).unwrap();
+    let mut got = driver.received(key).as_slice().to_vec();
+    driver.engine.pause_recv(key);
+    driver.until(|_, event| match event {
+        Event::Received { chunk, .. } => {
+            got.extend_from_slice(chunk.as_slice());
+            false
+        }
+        Event::RecvPaused { .. } => true,
+        event => panic!("{}", name(&event)),
+    });
+    driver.engine.arm_recv(key);
+    let rest = driver.receive_exactly(key, 60_000 - got.len());
+    got.extend(rest);
+    assert!(got == pattern(60_000));
+    driver.finish();
+}
+
+pub(crate) fn pauses_and_arms_in_any_order_lose_nothing<E: Engine>() {
+    let mut driver = Driver::<E>::new();
+    let (key, client) = driver.session();
+    let bytes = pattern(2 * MIB);
+    let writer = write_behind(client, bytes.clone());
+    driver.engine.arm_recv(key);
+    let mut got = Vec::new();
+    let mut is_paused = false;
+    let mut round = 0usize;
+    while got.len() < bytes.len() {
+        match driver.event() {
+            Event::Received { chunk, .. } => {
+                assert!(!is_paused, "bytes between the pause and the arm");
+                got.extend_from_slice(chunk.as_slice());
+                driver.engine.recycle(chunk);
+            }
+            Event::RecvPaused { .. } => {
+                assert!(!is_paused, "paused twice");
+                is_paused = true;
+            }
+            other => panic!("{}", name(&other)),
+        }
+        round += 1;
+        match round % 7 {
+            0 | 3 if !is_paused => driver.engine.pause_recv(key),
+            // May overtake the pause, which then never takes effect.
+            1 if !is_paused => driver.engine.arm_recv(key),
+            _ => {}
+        }
+        if is_paused {
+            driver.engine.arm_recv(key);
+            is_paused = false;
+        }
+    }
+    assert!(got == bytes);
+    writer.join().unwrap();
+    driver.finish();
+}
+
+pub(crate) fn an_arm_cancels_the_pause_and_a_second_pause_is_nothing<E: Engine>() {
+    let mut driver = Driver::<E>::new();
+    let (key, mut client) = driver.session();
+    driver.engine.pause_recv(key);
+    driver.quiet();
+    driver.engine.arm_recv(key);
+    driver.engine.pause_recv(key);
+    driver.engine.arm_recv(key);
+    driver.engine.arm_recv(key);
+    client.write_all(b"on").unwrap();
+    assert_eq!(driver.receive_exactly(key, 2), b"on");
+    driver.quiet();
+    driver.engine.pause_recv(key);
+    driver.engine.pause_recv(key);
+    driver.paused(key);
+    driver.engine.pause_recv(key);
+    client.write_all(b"off").unwrap();
+    driver.quiet();
+    driver.finish();
+}
+
+pub(crate) fn a_peer_that_ends_during_a_pause_is_told_of_after_it<E: Engine>() {
+    let mut driver = Driver::<E>::new();
+    let (key, mut client) = driver.session();
+    driver.engine.arm_recv(key);
+    driver.engine.pause_recv(key);
+    driver.paused(key);
+    client.write_all(b"last words").unwrap();
+    drop(client);
+    driver.quiet();
+    driver.engine.arm_recv(key);
+    assert_eq!(driver.receive_exactly(key, 10), b"last words");
+    driver.peer_finished(key);
+    driver.finish();
+}
+
+/// A connection that always has bytes to read must not keep others from theirs.
+pub(crate) fn a_flood_does_not_starve_the_others<E: Engine>() {
+    const PINGS: usize = 50;
+    let mut driver = Driver::<E>::new();
+    let (flood, mut flooder) = driver.session();
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = stop.clone();
+    let writer = std::thread::spawn(move || {
+        let bytes = pattern(256 * 1024);
+        while !stopped.load(Ordering::Relaxed) && flooder.write_all(&bytes).is_ok() {}
+    });
+    let sessions = driver.sessions(10);
+    let (keys, mut clients): (Vec<_>, Vec<_>) = sessions.into_iter().unzip();
+    let (flooding, is_flooding) = mpsc::channel::<()>();
+    let pinger = std::thread::spawn(move || {
+        is_flooding.recv().unwrap();
+        let mut slowest = Duration::ZERO;
+        for _ in 0..PINGS {
+            let started = Instant::now();
+            for client in &mut clients {
+                client.write_all(b"ping").unwrap();
+            }
+            for client in &mut clients {
+                client.read_exact(&mut [0; 4]).unwrap();
+            }
+            slowest = slowest.max(started.elapsed());
+        }
+        slowest
+    });
+    for key in keys.iter().chain([&flood]) {
+        driver.engine.arm_recv(*key);
+    }
+    let mut answered = 0;
+    let mut flooded = 0;
+    driver.until(|engine, event| {
+        match event {
+            Event::Received { key, chunk } if key == flood => {
+                flooded += chunk.len();
+                engine.recycle(chunk);
+                if flooded > MIB {
+                    let _ = flooding.send(());
+                }
+            }
+            Event::Received { key, chunk } => {
+                engine.send(key, batch(chunk.as_slice()));
+                engine.recycle(chunk);
+            }
+            Event::Sent { result, .. } => {
+                result.unwrap();
+                answered += 1;
+            }
+            event => panic!("{}", name(&event)),
+        }
+        answered == PINGS * keys.len()
+    });
+    let slowest = pinger.join().unwrap();
+    assert!(slowest < Duration::from_secs(1), "{slowest:?} for a ping");
+    stop.store(true, Ordering::Relaxed);
+    driver.engine.close(flood, CloseMode::Abort);
+    driver.until(|_, event| matches!(event, Event::Closed { .. }));
+    writer.join().unwrap();
+    driver.finish();
+}

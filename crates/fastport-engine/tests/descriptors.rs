@@ -1,0 +1,200 @@
+//! What needs the process's descriptors for itself: none is lost, and none left is survived.
+//!
+//! A program of its own, since the limit is the process's; its tests run one after the other.
+#![cfg(target_os = "linux")]
+
+use fastport_engine::{
+    CloseMode, Drained, Engine, EngineConfig, Event, Key, ListenConfig, SocketOptions, Wait,
+};
+use parking_lot::Mutex;
+use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const CLIENTS: usize = 20;
+
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn small() -> EngineConfig {
+    EngineConfig {
+        sessions_max: 100,
+        chunk_bytes: 4096,
+        chunks: 16,
+        accept_retry_min: Duration::from_millis(50),
+        accept_retry_max: Duration::from_secs(60),
+        ..EngineConfig::default()
+    }
+}
+
+fn local() -> ListenConfig {
+    ListenConfig::new((Ipv4Addr::LOCALHOST, 0).into())
+}
+
+/// Sets the number below which descriptors are given out, and returns the one before.
+fn limit_descriptors(limit: u64) -> u64 {
+    let mut limits = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the call fills the structure that it is given.
+    let outcome = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limits) };
+    assert_eq!(outcome, 0);
+    let before = std::mem::replace(&mut limits.rlim_cur, limit);
+    // SAFETY: the call only reads the structure.
+    let outcome = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limits) };
+    assert_eq!(outcome, 0);
+    before
+}
+
+/// The lowest number that is free.
+fn next_descriptor() -> u64 {
+    let file = File::open("/dev/null").unwrap();
+    u64::try_from(file.as_raw_fd()).unwrap()
+}
+
+fn open_descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// What a harvest came to.
+#[derive(Default)]
+struct Harvest {
+    turns: u32,
+    failures: u32,
+}
+
+/// Collects accepted sockets until there are `enough`, or the time is over.
+fn harvest<E: Engine>(
+    engine: &mut E,
+    within: Duration,
+    enough: usize,
+    sockets: &mut Vec<E::Accepted>,
+) -> Harvest {
+    let deadline = Instant::now() + within;
+    let mut harvest = Harvest::default();
+    while Instant::now() < deadline && sockets.len() < enough {
+        engine.submit_and_wait(Wait::Until(deadline)).unwrap();
+        harvest.turns += 1;
+        while let Some(event) = engine.next_event() {
+            match event {
+                Event::Accepted { socket, .. } => sockets.push(socket),
+                Event::AcceptFailed { error, .. } => {
+                    assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+                    harvest.failures += 1;
+                }
+                Event::Closed { .. } => {}
+                _ => panic!("neither accepted nor failed nor closed"),
+            }
+        }
+    }
+    harvest
+}
+
+fn accepting_waits_for_descriptors_without_a_fuss<E: Engine>() {
+    let _alone = ALONE.lock();
+    let mut engine = E::open(&small()).unwrap();
+    // Room for the listener, one client and its session. io_uring holds an accept to the limit that
+    // it finds when it is armed (`io_accept_prep`), so it is set before the listener is made.
+    let limit = next_descriptor() + 3;
+    let before = limit_descriptors(limit);
+    let (_, address) = engine.listen(&local()).unwrap();
+    engine.submit().unwrap();
+    let mut sockets = Vec::new();
+    let first = TcpStream::connect(address).unwrap();
+    harvest(&mut engine, PATIENCE, 1, &mut sockets);
+    let options = SocketOptions::default();
+    let session = engine.adopt(sockets.pop().unwrap(), &options).unwrap();
+    limit_descriptors(before);
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| TcpStream::connect(address).unwrap())
+        .collect();
+    limit_descriptors(limit);
+
+    let waited = harvest(&mut engine, Duration::from_millis(400), 1, &mut sockets);
+    assert!(sockets.is_empty());
+    // At 0, 50, 150 and 350 ms.
+    let Harvest { turns, failures } = waited;
+    assert!((2..=5).contains(&failures), "{failures} failures reported");
+    assert!(turns < 30, "{turns} turns while no descriptor was left");
+
+    // The pause has grown to 0.8 s, but a closed session gives a descriptor back now.
+    let started = Instant::now();
+    engine.close(session, CloseMode::Orderly);
+    harvest(&mut engine, PATIENCE, 1, &mut sockets);
+    assert_eq!(sockets.len(), 1);
+    assert!(started.elapsed() < Duration::from_millis(300));
+
+    // Descriptors that come back behind the engine's back are found when the pause is over.
+    limit_descriptors(before);
+    harvest(&mut engine, 2 * PATIENCE, CLIENTS, &mut sockets);
+    assert_eq!(sockets.len(), CLIENTS);
+    drop((first, clients));
+    assert_eq!(engine.drain(Instant::now() + PATIENCE), Drained::Clean);
+}
+
+/// Brings about most of what a socket can come to, and drains in the middle of it.
+fn use_many_sockets<E: Engine>() {
+    let mut engine = E::open(&small()).unwrap();
+    let (listener, address) = engine.listen(&local()).unwrap();
+    let far = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let to = far.local_addr().unwrap();
+    let options = SocketOptions::default();
+    let mut clients: Vec<_> = (0..CLIENTS)
+        .map(|_| TcpStream::connect(address).unwrap())
+        .collect();
+    let mut sockets = Vec::new();
+    harvest(&mut engine, PATIENCE, CLIENTS, &mut sockets);
+    sockets.truncate(CLIENTS / 2);
+    let mut keys: Vec<Key> = sockets
+        .into_iter()
+        .map(|socket| engine.adopt(socket, &options).unwrap())
+        .collect();
+    keys.extend((0..CLIENTS).map(|_| engine.connect(to, &options).unwrap()));
+    for (index, key) in keys.iter().enumerate() {
+        engine.arm_recv(*key);
+        match index % 3 {
+            0 => engine.close(*key, CloseMode::Abort),
+            1 => engine.close(*key, CloseMode::Orderly),
+            _ => {}
+        }
+    }
+    engine.submit_and_wait(Wait::Poll).unwrap();
+    // In the queue of a listener that is closed, accepted by none, or by nobody who looks.
+    clients.extend((0..CLIENTS).map(|_| TcpStream::connect(address).unwrap()));
+    engine.submit_and_wait(Wait::Poll).unwrap();
+    engine.close(listener, CloseMode::Orderly);
+    let (_, address) = engine.listen(&local()).unwrap();
+    engine.submit().unwrap();
+    clients.extend((0..CLIENTS).map(|_| TcpStream::connect(address).unwrap()));
+    assert_eq!(engine.drain(Instant::now() + PATIENCE), Drained::Clean);
+}
+
+fn no_descriptor_is_lost<E: Engine>() {
+    let _alone = ALONE.lock();
+    let before = open_descriptors();
+    for _ in 0..5 {
+        use_many_sockets::<E>();
+    }
+    assert_eq!(open_descriptors(), before);
+}
+
+macro_rules! descriptors {
+    ($engine:ident: $type:ty) => {
+        mod $engine {
+            #[test]
+            fn accepting_waits_for_descriptors_without_a_fuss() {
+                super::accepting_waits_for_descriptors_without_a_fuss::<$type>();
+            }
+
+            #[test]
+            fn no_descriptor_is_lost() {
+                super::no_descriptor_is_lost::<$type>();
+            }
+        }
+    };
+}
+
+descriptors!(poll: fastport_engine::PollEngine);
+descriptors!(uring: fastport_engine::UringEngine);
