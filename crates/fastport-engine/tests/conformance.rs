@@ -55,6 +55,7 @@ macro_rules! conformance {
                 pauses_and_arms_in_any_order_lose_nothing,
                 an_arm_cancels_the_pause_and_a_second_pause_is_nothing,
                 a_peer_that_ends_during_a_pause_is_told_of_after_it,
+                a_connection_has_its_turn_before_another_is_read_to_the_end,
                 a_flood_does_not_starve_the_others,
             );
             conformance!(lending for $type:

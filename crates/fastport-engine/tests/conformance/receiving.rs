@@ -251,6 +251,34 @@ pub(crate) fn a_peer_that_ends_during_a_pause_is_told_of_after_it<E: Engine>() {
     driver.finish();
 }
 
+/// Two hundred chunks wait on one connection, and one on the next.
+pub(crate) fn a_connection_has_its_turn_before_another_is_read_to_the_end<E: Engine>() {
+    let config = EngineConfig {
+        chunk_bytes: 512,
+        chunks: 64,
+        ..small()
+    };
+    let mut driver = Driver::<E>::with(&config);
+    let (full, mut filling) = driver.session();
+    let (short, mut client) = driver.session();
+    filling.write_all(&pattern(200 * 512)).unwrap();
+    client.write_all(b"me too").unwrap();
+    driver.engine.arm_recv(full);
+    driver.engine.arm_recv(short);
+    let mut before = 0;
+    driver.until(|engine, event| match event {
+        Event::Received { key, chunk } => {
+            before += usize::from(key == full);
+            engine.recycle(chunk);
+            key == short
+        }
+        other => panic!("{}", name(&other)),
+    });
+    assert!(before <= 100, "{before} chunks went before");
+    driver.receive_exactly(full, (200 - before) * 512);
+    driver.finish();
+}
+
 /// A connection that always has bytes to read must not keep others from theirs.
 pub(crate) fn a_flood_does_not_starve_the_others<E: Engine>() {
     const PINGS: usize = 50;
