@@ -118,7 +118,7 @@ impl PollEngine {
                 slot.readable = false;
             } else if socket::accept_must_wait(&error) {
                 // The connections that wait make no new edge, so `readable` stays.
-                listening.retry_at = Some(Instant::now() + listening.delay);
+                listening.retry_at = Some(self.now + listening.delay);
                 listening.delay = (listening.delay * 2).min(self.accept_retry_max);
                 self.paused_listeners.push(key);
                 return Served::Event(Event::AcceptFailed {
@@ -137,7 +137,7 @@ impl PollEngine {
             return None;
         }
         let at_once = std::mem::take(&mut self.closed_since);
-        let now = Instant::now();
+        let now = self.now;
         let mut next: Option<Instant> = None;
         for key in std::mem::take(&mut self.paused_listeners) {
             let Some(slot) = self.slots.find(key) else {

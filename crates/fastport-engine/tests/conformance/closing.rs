@@ -1,13 +1,12 @@
 //! Connections end: `Closed` comes once and last, whatever was going on, and nothing is left
 //! behind.
 
-use crate::driver::{Driver, PATIENCE, QUIET, batch, key_of, name, pattern, reset, shared};
+use crate::driver::{Driver, PATIENCE, QUIET, batch, key_of, name, now, pattern, reset, shared};
 use fastport_buffer::SharedFrame;
 use fastport_engine::{CloseMode, Drained, Engine, Event, Key, SocketOptions, Wait};
 use std::collections::{HashMap, HashSet};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::time::Instant;
 
 pub(crate) fn a_close_with_an_armed_receive_ends_the_stream<E: Engine>() {
     let mut driver = Driver::<E>::new();
@@ -298,7 +297,7 @@ pub(crate) fn a_drain_in_the_middle_of_everything_is_clean<E: Engine>() {
     clients[50].write_all(b"unread").unwrap();
     driver.engine.submit_and_wait(Wait::Poll).unwrap();
     let address = driver.address;
-    let drained = driver.engine.drain(Instant::now() + PATIENCE);
+    let drained = driver.engine.drain(now() + PATIENCE);
     assert_eq!(drained, Drained::Clean);
     for (index, mut client) in clients.into_iter().enumerate() {
         client.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -13,6 +13,11 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// How long is listened for what must not come.
 pub(crate) const QUIET: Duration = Duration::from_millis(20);
 
+/// Real sockets take real time, and this is the one place that it comes from.
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
 /// Small enough that queues fill and buffers run out in a test.
 pub(crate) fn small() -> EngineConfig {
     EngineConfig {
@@ -55,12 +60,12 @@ impl<E: Engine> Driver<E> {
         if let Some(event) = self.early.pop_front() {
             return Some(event);
         }
-        let deadline = Instant::now() + within;
+        let deadline = now() + within;
         loop {
             if let Some(event) = self.engine.next_event() {
                 return Some(event);
             }
-            if Instant::now() >= deadline {
+            if now() >= deadline {
                 return None;
             }
             self.engine.submit_and_wait(Wait::Until(deadline)).unwrap();
@@ -73,13 +78,13 @@ impl<E: Engine> Driver<E> {
 
     /// Hands events to `step` until it is satisfied.
     pub(crate) fn until(&mut self, mut step: impl FnMut(&mut E, Event<E::Accepted>) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = now() + PATIENCE;
         loop {
             let event = self.event();
             if step(&mut self.engine, event) {
                 return;
             }
-            assert!(Instant::now() < deadline, "not satisfied in time");
+            assert!(now() < deadline, "not satisfied in time");
         }
     }
 
@@ -178,7 +183,7 @@ impl<E: Engine> Driver<E> {
     /// Nothing may be left behind.
     pub(crate) fn finish(self) {
         drop(self.early);
-        let drained = self.engine.drain(Instant::now() + PATIENCE);
+        let drained = self.engine.drain(now() + PATIENCE);
         assert_eq!(drained, Drained::Clean);
     }
 }

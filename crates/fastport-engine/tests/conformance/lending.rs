@@ -1,13 +1,13 @@
 //! Chunks are lent: what is kept is not overwritten, and what comes back is used again.
 
-use crate::driver::{Driver, PATIENCE, key_of, name, pattern};
+use crate::driver::{Driver, PATIENCE, key_of, name, now, pattern};
 use crate::receiving::write_behind;
 use fastport_buffer::Chunk;
 use fastport_engine::{Engine, Event, Key};
 use std::collections::HashMap;
 use std::io::Write;
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const MIB: usize = 1 << 20;
 
@@ -150,9 +150,9 @@ pub(crate) fn many_connections_share_few_chunks<E: Engine>() {
         })
         .collect();
     let mut kept = Vec::new();
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = now() + PATIENCE;
     while got.values().any(|bytes| bytes.len() < 20_000) {
-        assert!(Instant::now() < deadline, "bytes are missing");
+        assert!(now() < deadline, "bytes are missing");
         let event = driver.event();
         let key = key_of(&event).unwrap();
         let Event::Received { chunk, .. } = event else {

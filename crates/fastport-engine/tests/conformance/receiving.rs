@@ -1,13 +1,13 @@
 //! Bytes come in: whole, in order, until the end of the stream, and not while they are not wanted.
 
-use crate::driver::{Driver, batch, name, pattern, reset, small};
+use crate::driver::{Driver, batch, name, now, pattern, reset, small};
 use fastport_engine::{CloseMode, Engine, EngineConfig, Event};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const MIB: usize = 1 << 20;
 
@@ -297,7 +297,7 @@ pub(crate) fn a_flood_does_not_starve_the_others<E: Engine>() {
         is_flooding.recv().unwrap();
         let mut slowest = Duration::ZERO;
         for _ in 0..PINGS {
-            let started = Instant::now();
+            let started = now();
             for client in &mut clients {
                 client.write_all(b"ping").unwrap();
             }

@@ -1,10 +1,10 @@
 //! Waits end: by a wake-up from any thread, by their deadline, never by a lost wake-up.
 
-use crate::driver::{Driver, PATIENCE, small};
+use crate::driver::{Driver, PATIENCE, now, small};
 use fastport_engine::{Engine, Mailbox, Wait, Wake};
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub(crate) fn another_thread_ends_a_wait<E: Engine>() {
     let mut engine = E::open(&small()).unwrap();
@@ -16,7 +16,7 @@ pub(crate) fn another_thread_ends_a_wait<E: Engine>() {
             waker.wake();
         }
     });
-    let started = Instant::now();
+    let started = now();
     for _ in 0..100 {
         turns.send(()).unwrap();
         engine.submit_and_wait(Wait::Forever).unwrap();
@@ -60,14 +60,14 @@ pub(crate) fn no_message_to_a_parked_worker_is_lost<E: Engine>() {
         while mailbox.take().is_some() {
             taken += 1;
         }
-        let waited_from = Instant::now();
+        let waited_from = now();
         if mailbox.park() && taken < THREADS * MESSAGES {
             let deadline = waited_from + PATIENCE;
             driver
                 .engine
                 .submit_and_wait(Wait::Until(deadline))
                 .unwrap();
-            assert!(Instant::now() < deadline, "a wake-up was lost");
+            assert!(now() < deadline, "a wake-up was lost");
         }
         mailbox.unpark();
         assert!(driver.engine.next_event().is_none());
@@ -96,7 +96,7 @@ pub(crate) fn a_waker_outlives_the_engine<E: Engine>() {
 pub(crate) fn a_wait_ends_at_its_deadline_and_tells_the_time<E: Engine>() {
     let mut driver = Driver::<E>::new();
     driver.quiet();
-    let started = Instant::now();
+    let started = now();
     let deadline = started + Duration::from_millis(30);
     let mut turns = 0;
     while driver.engine.now() < deadline {
