@@ -113,8 +113,10 @@ impl Pieces {
         self.push_sealed(piece);
     }
 
-    /// Appends `range` of a received chunk by reference, if that is worth it: it continues the last
-    /// piece, or is large and `may_lend`. False: copy it.
+    /// Appends `range` of a received chunk by reference, if that is worth it and `may_lend`: it
+    /// continues the last piece, or is large, or begins what may become a large piece: the frames
+    /// of a pipelining peer follow each other in one chunk, and an echo of all of them is one
+    /// piece. False: copy it.
     pub(crate) fn push_forward(
         &mut self,
         from: &Chunk,
@@ -122,14 +124,19 @@ impl Pieces {
         may_lend: bool,
     ) -> bool {
         let bytes = range.len();
+        let mut begins = true;
         if self.open.as_ref().is_none_or(Block::is_empty)
             && let Some(Piece::Forward(last)) = self.sealed.last_mut()
-            && last.extend_by(from, range.clone())
         {
-            self.bytes += bytes;
-            return true;
+            if last.extend_by(from, range.clone()) {
+                self.bytes += bytes;
+                return true;
+            }
+            // Something between was not forwarded: small pieces would not grow.
+            begins = false;
         }
-        if bytes < FORWARD_BYTES_MIN || !may_lend {
+        let worth_it = bytes >= FORWARD_BYTES_MIN || begins && from.len() >= FORWARD_BYTES_MIN;
+        if !worth_it || !may_lend {
             return false;
         }
         self.push(Piece::Forward(from.split(range)));
@@ -274,17 +281,30 @@ mod tests {
     #[test]
     fn frames_that_follow_each_other_in_a_chunk_are_one_piece() {
         let mut store = ChunkStore::new(2, 8192);
-        let id = store.acquire().unwrap();
+        let (id, small) = (store.acquire().unwrap(), store.acquire().unwrap());
         store.buffer_mut(id).fill(7);
-        let chunk = store.lend(id, 8192);
+        let (chunk, small) = (store.lend(id, 8192), store.lend(small, 2000));
         let mut pieces = Pieces::default();
-        assert!(!pieces.push_forward(&chunk, 0..10, true), "small: copy");
+        let first = pieces.push_forward(&small, 0..10, true);
+        assert!(!first, "small, and nothing large can follow: copy");
         assert!(!pieces.push_forward(&chunk, 0..4096, false), "scarce: copy");
         assert!(pieces.push_forward(&chunk, 0..4096, true));
         assert!(pieces.push_forward(&chunk, 4096..4100, true));
         assert!(pieces.push_forward(&chunk, 4100..8192, false));
         let batch = pieces.take_batch();
         assert_eq!((batch.pieces().len(), batch.bytes()), (1, 8192));
+    }
+
+    #[test]
+    fn small_frames_with_gaps_are_copied_after_the_first() {
+        let mut store = ChunkStore::new(1, 8192);
+        let id = store.acquire().unwrap();
+        let chunk = store.lend(id, 8192);
+        let mut pieces = Pieces::default();
+        let first = pieces.push_forward(&chunk, 0..10, true);
+        assert!(first, "a large piece may follow");
+        assert!(pieces.push_forward(&chunk, 10..20, true));
+        assert!(!pieces.push_forward(&chunk, 30..40, true), "it did not");
     }
 
     proptest! {
