@@ -23,8 +23,8 @@ const THREADS_MAX: u64 = 1024;
 pub(crate) struct Arguments {
     /// What to log on stderr: error, warn, info, debug, trace, or filter directives.
     ///
-    /// Without it FASTPORT_LOG and then RUST_LOG are asked; then it is `info` for the server and `warn`
-    /// for the other commands.
+    /// Without it FASTPORT_LOG and then RUST_LOG are asked; then it is `info` for the server and
+    /// `warn` for the other commands.
     #[arg(long, global = true, value_name = "LEVEL")]
     pub(crate) log: Option<String>,
 
@@ -232,8 +232,9 @@ mod tests {
     #[test]
     fn bench_flags_are_read() {
         let bench = bench(
-            "--connect localhost:1 --sessions 200 --payload-min 4096 --payload-max 16384 --duration 5s \
-             --rate 28000 --warmup 0 --io-threads 2 --raw --runs 3 --verify --output a.csv --json",
+            "--connect localhost:1 --sessions 200 --payload-min 4096 --payload-max 16384 \
+             --duration 5s --rate 28000 --warmup 0 --io-threads 2 --raw --runs 3 --verify \
+             --output a.csv --json",
         )
         .unwrap();
         assert_eq!(bench.duration, Some(Duration::from_secs(5)));

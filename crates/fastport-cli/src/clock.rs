@@ -2,7 +2,8 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// A point from which nanoseconds are counted: one clock read tells both a latency and a time of day.
+/// A point from which nanoseconds are counted: one clock read tells both a latency and a time of
+/// day.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Clock {
     epoch: Instant,
@@ -24,8 +25,8 @@ impl Clock {
         u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// The time of day, in milliseconds since 1970, at `now_ns`; a change of the system's time after the
-    /// start does not show.
+    /// The time of day, in milliseconds since 1970, at `now_ns`; a change of the system's time
+    /// after the start does not show.
     #[inline]
     pub(crate) fn unix_ms(&self, now_ns: u64) -> u64 {
         self.epoch_unix_ms + now_ns / 1_000_000

@@ -1,7 +1,8 @@
-//! The limit of open descriptors: each session takes one, and the usual soft limit of 1,024 is soon reached.
+//! The limit of open descriptors: each session takes one, and the usual soft limit of 1,024 is soon
+//! reached.
 
-/// Raises the soft limit as far as the hard one permits. Where that fails the limit stays; a session that
-/// finds no descriptor says so itself.
+/// Raises the soft limit as far as the hard one permits. Where that fails the limit stays; a
+/// session that finds no descriptor says so itself.
 pub(crate) fn raise_limit() {
     #[cfg(unix)]
     match rlimit::increase_nofile_limit(u64::MAX) {

@@ -1,4 +1,5 @@
-//! Log lines on stderr, written by a thread of their own so that no I/O worker waits for a terminal.
+//! Log lines on stderr, written by a thread of their own so that no I/O worker waits for a
+//! terminal.
 
 use crate::failure::Failure;
 use std::io::{IsTerminal, stderr};

@@ -1,7 +1,7 @@
 //! FastPort's command line: server, client, bench, demo.
 //!
-//! Exit status: 0 when all went well, 1 when something failed while running, 2 when what was asked for is
-//! wrong, 70 when a worker died, 130 when a second signal ended the process.
+//! Exit status: 0 when all went well, 1 when something failed while running, 2 when what was asked
+//! for is wrong, 70 when a worker died, 130 when a second signal ended the process.
 #![forbid(unsafe_code)]
 
 mod address;

@@ -26,7 +26,8 @@ impl Handler for Services {
     }
 }
 
-/// What a session has measured. Attached at the first packet that measures, so that others cost nothing.
+/// What a session has measured. Attached at the first packet that measures, so that others cost
+/// nothing.
 #[derive(Debug, Default)]
 struct Measurements {
     benchmark: Mutex<benchmark::Run>,

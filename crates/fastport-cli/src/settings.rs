@@ -29,7 +29,8 @@ impl Default for ServerSettings {
             listen: DEFAULT_ADDRESS.into(),
             drain_timeout: Duration::from_secs(5),
             log: None,
-            // The handlers served here are short: a hand-off to a pool would cost more than they do.
+            // The handlers served here are short: a hand-off to a pool would cost more than they
+            // do.
             dispatch: DispatchKind::Inline,
             event_workers: None,
             service: ServiceConfig::default(),

@@ -36,8 +36,9 @@ impl EngineKind {
         }
     }
 
-    /// Decides which engine runs. `None` means `auto`: the best one that passes its self-test, and the
-    /// readiness fallback otherwise. Makes and drops a queue; call it once, before workers start.
+    /// Decides which engine runs. `None` means `auto`: the best one that passes its self-test, and
+    /// the readiness fallback otherwise. Makes and drops a queue; call it once, before workers
+    /// start.
     ///
     /// # Errors
     /// When an engine was asked for by name and can not run here.

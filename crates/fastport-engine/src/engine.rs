@@ -1,16 +1,19 @@
 //! The interface of all back-ends: completions, whatever the system offers.
 //!
-//! It speaks in armed receives and whole sends, so that each back-end can use its best form. Events are
-//! pulled, not pushed: whoever handles one may use the engine, and nothing is re-entrant. All methods
-//! run on the thread that opened the engine and none blocks but [`Engine::submit_and_wait`].
+//! It speaks in armed receives and whole sends, so that each back-end can use its best form. Events
+//! are pulled, not pushed: whoever handles one may use the engine, and nothing is re-entrant. All
+//! methods run on the thread that opened the engine and none blocks but
+//! [`Engine::submit_and_wait`].
 //!
 //! What holds on every back-end (`tests/conformance` checks it):
 //!
-//! * [`Event::Closed`] comes exactly once for each key for which [`Engine::close`] was called, as its last
-//!   event, and only when the kernel holds nothing of it: no buffer, no operation, no descriptor.
+//! * [`Event::Closed`] comes exactly once for each key for which [`Engine::close`] was called, as
+//!   its last event, and only when the kernel holds nothing of it: no buffer, no operation, no
+//!   descriptor.
 //! * After `close` only `Closed` comes for the key. A batch in flight is freed by the engine.
 //! * At most one receive and one send are outstanding for a key.
-//! * A batch given to [`Engine::send`] comes back whole in [`Event::Sent`], unless the key is closed first.
+//! * A batch given to [`Engine::send`] comes back whole in [`Event::Sent`], unless the key is
+//!   closed first.
 //! * Events of one key keep their order; between keys there is none.
 //! * A method that names a stale key does nothing.
 //! * What fails with a connection becomes an event; [`EngineError`] is for the engine.
@@ -36,8 +39,8 @@ pub struct EngineConfig {
     pub submission_entries: u32,
     /// Entries of the completion queue, where there is one; `None` derives it from `sessions_max`.
     pub completion_entries: Option<u32>,
-    /// How long an accept that failed for want of descriptors or memory waits before it is tried again;
-    /// doubled on each failure.
+    /// How long an accept that failed for want of descriptors or memory waits before it is tried
+    /// again; doubled on each failure.
     pub accept_retry_min: Duration,
     /// The most that `accept_retry_min` grows to.
     pub accept_retry_max: Duration,
@@ -87,8 +90,8 @@ impl ListenConfig {
 /// Something that happened. `S` is the engine's accepted socket.
 #[derive(Debug)]
 pub enum Event<S> {
-    /// A connection came in. The socket belongs to nobody yet: [`Engine::adopt`] it on any worker, or
-    /// drop it to close it.
+    /// A connection came in. The socket belongs to nobody yet: [`Engine::adopt`] it on any worker,
+    /// or drop it to close it.
     Accepted {
         /// The listener that it came by.
         listener: Key,
@@ -170,17 +173,19 @@ pub enum Wait {
 /// How to end a connection.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum CloseMode {
-    /// Close the descriptor when the kernel holds nothing more: the peer sees FIN, unless it sent bytes
-    /// that nobody read (then RST; RFC 1122 4.2.2.13). Half-close and read on first to avoid that.
+    /// Close the descriptor when the kernel holds nothing more: the peer sees FIN, unless it sent
+    /// bytes that nobody read (then RST; RFC 1122 4.2.2.13). Half-close and read on first to avoid
+    /// that.
     Orderly,
-    /// Reset: what is queued in the kernel is discarded and the peer sees RST, where the system can.
+    /// Reset: what is queued in the kernel is discarded and the peer sees RST, where the system
+    /// can.
     Abort,
 }
 
 /// Wakes a worker from any thread.
 pub trait Wake: Send + Sync + 'static {
-    /// Makes the current or the next [`Engine::submit_and_wait`] return. Any thread; does not block; does
-    /// nothing when the engine is gone.
+    /// Makes the current or the next [`Engine::submit_and_wait`] return. Any thread; does not
+    /// block; does nothing when the engine is gone.
     fn wake(&self);
 }
 
@@ -248,8 +253,9 @@ pub trait Engine: Sized + 'static {
     /// Starts to receive, or goes on after a pause. Does nothing when armed.
     fn arm_recv(&mut self, key: Key);
 
-    /// Stops receiving as soon as possible; `RecvPaused` follows after the last `Received`, unless the
-    /// receive ended by itself (`PeerFinished`, `Failed`). Arming before it comes cancels the pause.
+    /// Stops receiving as soon as possible; `RecvPaused` follows after the last `Received`, unless
+    /// the receive ended by itself (`PeerFinished`, `Failed`). Arming before it comes cancels the
+    /// pause.
     fn pause_recv(&mut self, key: Key);
 
     /// Gives a chunk back on the owner's thread; cheaper than dropping it.
@@ -267,7 +273,8 @@ pub trait Engine: Sized + 'static {
     /// Half-closes: the peer sees FIN after what was sent. Only while no send is outstanding.
     fn shutdown_write(&mut self, key: Key);
 
-    /// Ends a connection or a listener: outstanding operations are cancelled and reaped, then `Closed`.
+    /// Ends a connection or a listener: outstanding operations are cancelled and reaped, then
+    /// `Closed`.
     fn close(&mut self, key: Key, mode: CloseMode);
 
     /// Hands what was asked for to the kernel without waiting.
@@ -276,8 +283,8 @@ pub trait Engine: Sized + 'static {
     /// When the completion queue is lost.
     fn submit(&mut self) -> Result<(), EngineError>;
 
-    /// Hands what was asked for to the kernel and waits for the first event, as long as `wait` says. May
-    /// return early and with nothing.
+    /// Hands what was asked for to the kernel and waits for the first event, as long as `wait`
+    /// says. May return early and with nothing.
     ///
     /// # Errors
     /// When the completion queue is lost.
@@ -292,7 +299,7 @@ pub trait Engine: Sized + 'static {
     /// Keys that exist: connections and listeners that were not reported closed.
     fn open_keys(&self) -> usize;
 
-    /// Closes every key, waits for the kernel to let go and frees the engine; at the deadline leaks what
-    /// it still holds.
+    /// Closes every key, waits for the kernel to let go and frees the engine; at the deadline leaks
+    /// what it still holds.
     fn drain(self, deadline: Instant) -> Drained;
 }

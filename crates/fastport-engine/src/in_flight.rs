@@ -6,9 +6,9 @@
 //!        +--close, bits == 0------------------------------------------^
 //! ```
 //!
-//! A bit is cleared by the operation's final completion only: on io_uring one without MORE, on IOCP the
-//! dequeued packet (or a synchronous success with skip-on-success), on poll the return of the call. The
-//! memory of an operation belongs to the kernel while its bit is set.
+//! A bit is cleared by the operation's final completion only: on io_uring one without MORE, on IOCP
+//! the dequeued packet (or a synchronous success with skip-on-success), on poll the return of the
+//! call. The memory of an operation belongs to the kernel while its bit is set.
 
 /// The kinds of operations. At most one of each is outstanding per key.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
@@ -75,8 +75,8 @@ impl InFlight {
     /// Notes that `op` was handed to the kernel.
     ///
     /// # Panics
-    /// In debug builds, when it is outstanding already or the key is closed. A cancel may begin while
-    /// closing; nothing else may.
+    /// In debug builds, when it is outstanding already or the key is closed. A cancel may begin
+    /// while closing; nothing else may.
     pub fn begin(&mut self, op: Op) {
         match self {
             Self::Open { bits } => {

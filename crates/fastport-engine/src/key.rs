@@ -2,8 +2,8 @@
 
 use crate::in_flight::Op;
 
-/// Slab index and generation. A key that outlives its slot's use finds another generation, and what is
-/// asked of it does nothing.
+/// Slab index and generation. A key that outlives its slot's use finds another generation, and what
+/// is asked of it does nothing.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct Key {
     index: u32,
@@ -36,8 +36,8 @@ impl Key {
         (op as u64) << 56 | ((self.generation & 0xff_ffff) as u64) << 32 | self.index as u64
     }
 
-    /// The operation, and the index with 24 bits of generation, of [`Key::user_data`]. `None` when the
-    /// operation is unknown.
+    /// The operation, and the index with 24 bits of generation, of [`Key::user_data`]. `None` when
+    /// the operation is unknown.
     #[must_use]
     pub fn from_user_data(data: u64) -> Option<(Op, Self)> {
         let op = Op::from_u8((data >> 56) as u8)?;

@@ -1,14 +1,14 @@
 //! FastPort's completion engines behind one interface: io_uring, IOCP and a readiness fallback.
 //!
-//! An engine moves bytes between sockets and memory and tells what became of it. It knows nothing of
-//! frames, packets or sessions. [`Engine`] is the contract; [`EngineKind::choose`] picks a back-end by
-//! what this machine really permits.
+//! An engine moves bytes between sockets and memory and tells what became of it. It knows nothing
+//! of frames, packets or sessions. [`Engine`] is the contract; [`EngineKind::choose`] picks a
+//! back-end by what this machine really permits.
 //!
 //! | module | owns |
 //! |---|---|
 //! | [`engine`] | the interface, its events, its configuration |
 //! | [`key`] | the identity of a connection or listener, with a generation |
-//! | [`in_flight`] | which operations are outstanding, and when `Closed` is due; one file for all back-ends |
+//! | [`in_flight`] | what is outstanding and when `Closed` is due, for all back-ends |
 //! | [`mailbox`] | work for a worker from other threads, and the parking protocol |
 //! | [`timer_wheel`] | coarse deadlines, one entry per key |
 //! | [`socket`] | socket options and creation, the same for all back-ends |

@@ -33,8 +33,8 @@ pub struct SocketOptions {
     pub nodelay: bool,
     /// Probe silent peers.
     pub keep_alive: Option<KeepAlive>,
-    /// Unsent bytes that the kernel takes before a send waits (TCP_NOTSENT_LOWAT, Linux and macOS): bounds
-    /// what a peer that never reads can pin in the kernel.
+    /// Unsent bytes that the kernel takes before a send waits (TCP_NOTSENT_LOWAT, Linux and macOS):
+    /// bounds what a peer that never reads can pin in the kernel.
     pub notsent_bytes_max: Option<u32>,
     /// How long sent bytes may stay without acknowledgement (TCP_USER_TIMEOUT, Linux).
     pub user_timeout: Option<Duration>,
@@ -103,7 +103,8 @@ impl SocketOptions {
     }
 }
 
-/// Makes a bound, listening, non-blocking, close-on-exec socket. An IPv6 wildcard serves IPv4 as well.
+/// Makes a bound, listening, non-blocking, close-on-exec socket. An IPv6 wildcard serves IPv4 as
+/// well.
 ///
 /// # Errors
 /// What the system says to `socket`, `bind` or `listen`.
@@ -148,8 +149,9 @@ pub fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
         .ok_or_else(|| io::Error::other("not an internet address"))
 }
 
-/// Whether an accept error passes only when descriptors or memory come back (or is unknown): waiting is
-/// right. Others concern the one connection: go on at once (`accept(2)`, "Error handling").
+/// Whether an accept error passes only when descriptors or memory come back (or is unknown):
+/// waiting is right. Others concern the one connection: go on at once (`accept(2)`, "Error
+/// handling").
 #[must_use]
 pub fn accept_must_wait(error: &io::Error) -> bool {
     !matches!(

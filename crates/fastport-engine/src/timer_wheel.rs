@@ -1,8 +1,8 @@
 //! Coarse deadlines: a hashed wheel with one lazily re-filed entry per key.
 //!
-//! There is no timer object per packet and nothing to cancel. A key is filed once; when its bucket comes
-//! up the owner looks at what is due now, and files it again for what is due next. A deadline further
-//! away than one lap of the wheel is looked at once a lap.
+//! There is no timer object per packet and nothing to cancel. A key is filed once; when its bucket
+//! comes up the owner looks at what is due now, and files it again for what is due next. A deadline
+//! further away than one lap of the wheel is looked at once a lap.
 
 use std::time::{Duration, Instant};
 
@@ -44,8 +44,8 @@ impl<T> TimerWheel<T> {
         self.entries += 1;
     }
 
-    /// Calls `due` for each entry whose deadline has passed at `now`, and forgets it. Entries that `due`
-    /// returns are filed again.
+    /// Calls `due` for each entry whose deadline has passed at `now`, and forgets it. Entries that
+    /// `due` returns are filed again.
     pub fn expire(&mut self, now: Instant, mut due: impl FnMut(T) -> Option<(Instant, T)>) {
         let end = self.ticks_until(now);
         // After a long pause one lap visits every bucket.
@@ -71,8 +71,8 @@ impl<T> TimerWheel<T> {
         }
     }
 
-    /// When [`TimerWheel::expire`] should be called next: the end of the first tick with an entry, at most
-    /// a lap away. `None` when the wheel is empty.
+    /// When [`TimerWheel::expire`] should be called next: the end of the first tick with an entry,
+    /// at most a lap away. `None` when the wheel is empty.
     #[must_use]
     pub fn next_expiry(&self) -> Option<Instant> {
         if self.entries == 0 {
@@ -158,8 +158,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the deadlines and the steps of the clock, each entry fires once, not early, and at
-        /// most one tick after the first look that could have seen it.
+        /// Whatever the deadlines and the steps of the clock, each entry fires once, not early, and
+        /// at most one tick after the first look that could have seen it.
         #[test]
         fn fires_once_in_time(
             deadlines in prop::collection::vec(0u64..20_000, 1..40),

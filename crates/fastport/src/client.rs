@@ -82,8 +82,8 @@ impl Client {
         ClientBuilder::default()
     }
 
-    /// Sends a request and blocks until its answer comes, for at most the client's time limit. Not from a
-    /// handler that runs inline on the same service: the answer could not be received.
+    /// Sends a request and blocks until its answer comes, for at most the client's time limit. Not
+    /// from a handler that runs inline on the same service: the answer could not be received.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -95,8 +95,8 @@ impl Client {
         self.request_async(request)?.wait(self.request_timeout)
     }
 
-    /// Sends a request now; the future is its answer. It has no time limit of its own: race it with your
-    /// executor's timer, or use [`Request::wait`]. Dropping it forgets the request.
+    /// Sends a request now; the future is its answer. It has no time limit of its own: race it with
+    /// your executor's timer, or use [`Request::wait`]. Dropping it forgets the request.
     ///
     /// The header is filled in: an id that is unique in this client, and the time.
     ///

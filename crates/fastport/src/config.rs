@@ -1,7 +1,7 @@
 //! Settings of an I/O service and its sessions, their defaults and ranges.
 //!
-//! Nothing is checked while a setting is made; `validate` checks all of them when a service starts, and
-//! names the first wrong one with its range.
+//! Nothing is checked while a setting is made; `validate` checks all of them when a service starts,
+//! and names the first wrong one with its range.
 
 mod validate;
 

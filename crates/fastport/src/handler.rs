@@ -5,10 +5,11 @@ use crate::{CloseReason, Packet, Session};
 /// An application's side of its sessions. One value serves all sessions of a listener or connector.
 ///
 /// # Threads
-/// With [`Dispatch::Inline`](crate::Dispatch) the methods run on the I/O worker that owns the session: they
-/// must be short, since every session of that worker waits. With [`Dispatch::Pool`](crate::Dispatch) they run
-/// on event workers and may block. Either way the calls for one session come one at a time, in order:
-/// `on_accepted` or `on_connected` once and first, `on_disconnected` once and last.
+/// With [`Dispatch::Inline`](crate::Dispatch) the methods run on the I/O worker that owns the
+/// session: they must be short, since every session of that worker waits. With
+/// [`Dispatch::Pool`](crate::Dispatch) they run on event workers and may block. Either way the
+/// calls for one session come one at a time, in order: `on_accepted` or `on_connected` once and
+/// first, `on_disconnected` once and last.
 ///
 /// # Panics
 /// A panic closes the session it happened in, with [`CloseReason::HandlerPanic`], and nothing else.
@@ -31,8 +32,9 @@ pub trait Handler: Send + Sync + 'static {
         let _ = session;
     }
 
-    /// The session has ended. Nothing follows; sending is an error. Not called for a session that was never
-    /// accepted or connected; see [`IoService::connect`](crate::IoService::connect) for failed connects.
+    /// The session has ended. Nothing follows; sending is an error. Not called for a session that
+    /// was never accepted or connected; see [`IoService::connect`](crate::IoService::connect) for
+    /// failed connects.
     fn on_disconnected(&self, session: &Session, reason: CloseReason) {
         let _ = (session, reason);
     }

@@ -1,7 +1,7 @@
 //! The I/O service: a pool of workers, each with its own completion queue.
 //!
-//! It owns the threads. Listeners live on the first worker and hand connections to the worker with the
-//! fewest sessions; connectors go to that worker directly. A worker that dies is an error that
+//! It owns the threads. Listeners live on the first worker and hand connections to the worker with
+//! the fewest sessions; connectors go to that worker directly. A worker that dies is an error that
 //! [`IoService::wait`] and [`IoService::stop`] report, never silence.
 
 use crate::config::{Dispatch, ServiceConfig};
@@ -46,7 +46,8 @@ pub struct StopReport {
     pub took: Duration,
     /// How long the service ran, the stop included.
     pub uptime: Duration,
-    /// Operations whose memory was leaked because the kernel did not let go of it in time; 0 is normal.
+    /// Operations whose memory was leaked because the kernel did not let go of it in time; 0 is
+    /// normal.
     pub leaked_operations: usize,
     /// The first worker failure, if there was one.
     pub failure: Option<Error>,
@@ -70,7 +71,8 @@ impl IoService {
     /// Starts the workers, and the event pool if handlers run on one. Blocks until all are ready.
     ///
     /// # Errors
-    /// A setting out of range, an engine that this machine does not permit, threads that can not start.
+    /// A setting out of range, an engine that this machine does not permit, threads that can not
+    /// start.
     pub fn start(config: ServiceConfig) -> Result<Self, Error> {
         config.validate()?;
         let choice = EngineKind::choose(config.engine)?;
@@ -134,8 +136,8 @@ impl IoService {
         })
     }
 
-    /// Starts to listen. Returns the address, with the port that the system chose for port 0. Blocks until
-    /// the socket listens.
+    /// Starts to listen. Returns the address, with the port that the system chose for port 0.
+    /// Blocks until the socket listens.
     ///
     /// # Errors
     /// The address is taken, not ours, not permitted; or the service is stopping.
@@ -155,8 +157,8 @@ impl IoService {
     }
 
     /// Starts to connect. `done` is called once, on a worker: with the session just before
-    /// [`Handler::on_connected`], or with the reason why there is none (then no handler method is called).
-    /// It must not block.
+    /// [`Handler::on_connected`], or with the reason why there is none (then no handler method is
+    /// called). It must not block.
     ///
     /// # Errors
     /// When the service is stopping; `done` is not called then.
@@ -244,7 +246,8 @@ impl IoService {
         state.failure.take().map_or(Ok(()), Err)
     }
 
-    /// Blocks like [`IoService::wait`], but no longer than `limit`. True when the service has ended.
+    /// Blocks like [`IoService::wait`], but no longer than `limit`. True when the service has
+    /// ended.
     pub fn wait_for(&self, limit: Duration) -> bool {
         let mut state = self.ended.state.lock();
         let has_ended =
@@ -255,16 +258,17 @@ impl IoService {
         has_ended(&state)
     }
 
-    /// Drains and ends the service: no new sessions, what was received is answered, queued bytes are
-    /// flushed, connections are half-closed; what is left at the deadline is reset. Blocks until all
-    /// threads have ended. Not from a handler: that would wait for itself. Calling it again is harmless.
+    /// Drains and ends the service: no new sessions, what was received is answered, queued bytes
+    /// are flushed, connections are half-closed; what is left at the deadline is reset. Blocks
+    /// until all threads have ended. Not from a handler: that would wait for itself. Calling it
+    /// again is harmless.
     pub fn stop(&self, drain: Duration) -> StopReport {
         let began = Instant::now();
         let sessions_at_stop = self.sessions();
         self.begin_stop(drain);
         for thread in self.threads.lock().drain(..) {
-            // Dropped by one of its own workers, the service can not wait for that one. A panic was caught
-            // and recorded inside the thread.
+            // Dropped by one of its own workers, the service can not wait for that one. A panic was
+            // caught and recorded inside the thread.
             if thread.thread().id() != std::thread::current().id() {
                 let _ = thread.join();
             }
@@ -283,8 +287,8 @@ impl IoService {
         }
     }
 
-    /// Begins what [`IoService::stop`] does and returns at once. Any thread, handlers included. A second
-    /// call can only make the deadline earlier.
+    /// Begins what [`IoService::stop`] does and returns at once. Any thread, handlers included. A
+    /// second call can only make the deadline earlier.
     pub fn begin_stop(&self, drain: Duration) {
         self.stopping.store(true, Ordering::Release);
         let deadline = Instant::now() + drain;

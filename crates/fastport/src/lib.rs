@@ -1,7 +1,8 @@
 //! FastPort: TCP servers with many long-lived sessions, completion-based on every system.
 //!
-//! Write a [`Handler`], or closures on a [`ServerBuilder`], and run. Sessions, framing, back-pressure, time
-//! limits, ordered dispatch and draining are here; io_uring, IOCP or a readiness fallback is below.
+//! Write a [`Handler`], or closures on a [`ServerBuilder`], and run. Sessions, framing,
+//! back-pressure, time limits, ordered dispatch and draining are here; io_uring, IOCP or a
+//! readiness fallback is below.
 #![forbid(unsafe_code)]
 
 pub mod client;

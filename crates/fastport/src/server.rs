@@ -22,7 +22,8 @@ use std::time::Duration;
 /// let server = Server::builder()
 ///     .listen("127.0.0.1:0")
 ///     .on(|session, request: EchoRequest| {
-///         let answer = EchoResponse { header: request.header, data: request.data, ..Default::default() };
+///         let (header, data) = (request.header, request.data);
+///         let answer = EchoResponse { header, data, ..Default::default() };
 ///         let _ = session.send(PacketId::ECHO, &answer);
 ///     })
 ///     .start()?;
@@ -192,7 +193,8 @@ impl ServerBuilder {
     /// Starts the server. Blocks until it listens.
     ///
     /// # Errors
-    /// A setting out of range, an address that can not be listened on, an engine that is not permitted.
+    /// A setting out of range, an address that can not be listened on, an engine that is not
+    /// permitted.
     pub fn start(self) -> Result<Server, Error> {
         let handler = match self.handler {
             Some(handler) => handler,

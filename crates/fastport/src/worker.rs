@@ -1,8 +1,8 @@
 //! An I/O worker: one thread, one engine, the sessions that belong to it for life.
 //!
-//! The turn: wait for completions, take the mailbox, handle events, look at every session that asked for
-//! attention (flush, pause, close), let time pass. All sends of a turn go to the kernel together with the
-//! next wait, so a turn is one system call on io_uring.
+//! The turn: wait for completions, take the mailbox, handle events, look at every session that
+//! asked for attention (flush, pause, close), let time pass. All sends of a turn go to the kernel
+//! together with the next wait, so a turn is one system call on io_uring.
 //!
 //! | module | owns |
 //! |---|---|
@@ -91,8 +91,8 @@ impl<E: Engine> Worker<E> {
         }
     }
 
-    /// Runs `act` on the session behind a key, unless the key is stale. The slot is taken out for that
-    /// time, so `act` may use the worker as well; it does not meet this session there.
+    /// Runs `act` on the session behind a key, unless the key is stale. The slot is taken out for
+    /// that time, so `act` may use the worker as well; it does not meet this session there.
     #[inline]
     pub(crate) fn with_slot(&mut self, key: Key, act: impl FnOnce(&mut Self, &mut Slot)) {
         let Some(place) = self.slots.get_mut(key.index()) else {

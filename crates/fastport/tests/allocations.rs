@@ -1,6 +1,7 @@
 //! No allocation per message in steady state: inline raw echo, counted by the allocator.
 //!
-//! The whole process is counted, the client of the test included, so it uses one socket and one buffer.
+//! The whole process is counted, the client of the test included, so it uses one socket and one
+//! buffer.
 
 use fastport::{Dispatch, EngineKind, Handler, Packet, Server, Session};
 use fastport_testkit::alloc_counter::{CountingAllocator, allocations};

@@ -1,7 +1,7 @@
 //! What one session of the load generator has sent and waits for.
 //!
-//! It is attached to the session. Its lock is all but uncontended: the session's I/O thread takes it on
-//! each response, another thread only to start a phase, or in open loop to send.
+//! It is attached to the session. Its lock is all but uncontended: the session's I/O thread takes
+//! it on each response, another thread only to start a phase, or in open loop to send.
 
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -62,7 +62,8 @@ pub(crate) struct SessionLoad {
 }
 
 impl SessionLoad {
-    /// The state of a session that has sent nothing. `first_payload` spreads the sessions over the pool.
+    /// The state of a session that has sent nothing. `first_payload` spreads the sessions over the
+    /// pool.
     pub(crate) fn new(recorder: usize, first_payload: u32) -> Self {
         let flow = Flow {
             stage: Stage::Idle,
@@ -80,7 +81,8 @@ impl SessionLoad {
 }
 
 impl Flow {
-    /// Notes a request whose latency counts from `at_ns`. Call [`Flow::take_back`] if it can not be sent.
+    /// Notes a request whose latency counts from `at_ns`. Call [`Flow::take_back`] if it can not be
+    /// sent.
     #[inline]
     pub(crate) fn next(&mut self, at_ns: u64) -> Sent {
         let sent = Sent {

@@ -1,7 +1,8 @@
 //! What happens on each response: it is checked and recorded, and makes room for the next request.
 //!
-//! One value serves all sessions of a run. Its handler runs on the I/O threads; the hot path reads the
-//! clock once, takes two uncontended locks (the session's flow, the thread's recorder) and allocates nothing.
+//! One value serves all sessions of a run. Its handler runs on the I/O threads; the hot path reads
+//! the clock once, takes two uncontended locks (the session's flow, the thread's recorder) and
+//! allocates nothing.
 
 use super::flow::{Flow, SessionLoad, Stage};
 use super::payloads::PayloadPool;
@@ -219,7 +220,8 @@ impl Load {
         let sent = flow.next(at_ns);
         let payload = self.payloads.payload(sent.payload as usize);
         let unix_ms = self.clock.unix_ms(at_ns);
-        // Back-pressure needs no answer: a closed loop waits for responses anyway, an open one must not wait.
+        // Back-pressure needs no answer: a closed loop waits for responses anyway, an open one must
+        // not wait.
         if wire::send(session, self.plan.kind, sent, unix_ms, payload).is_err() {
             // The session has ended; `on_disconnected` counts it.
             flow.take_back();

@@ -1,7 +1,8 @@
 //! The open loop: each request goes out at its time, whether or not answers come.
 //!
-//! A thread of its own, since a timer of an I/O thread would run late exactly when that thread is busy.
-//! A request that goes out late is measured from when it should have gone: waiting never hides.
+//! A thread of its own, since a timer of an I/O thread would run late exactly when that thread is
+//! busy. A request that goes out late is measured from when it should have gone: waiting never
+//! hides.
 
 use super::load::Load;
 use super::plan::Extent;
@@ -12,8 +13,8 @@ use std::time::Duration;
 /// The longest single wait, after which the pacer looks whether the run was given up.
 const WAIT_MAX: Duration = Duration::from_millis(100);
 
-/// Sends requests at `rate` per second, over the sessions in turn, from `start_ns` on. Blocks until the
-/// last one was sent or the run was given up.
+/// Sends requests at `rate` per second, over the sessions in turn, from `start_ns` on. Blocks until
+/// the last one was sent or the run was given up.
 pub(crate) fn pace(load: &Load, sessions: &[Session], rate: f64, start_ns: u64) {
     ask_for_exact_timers();
     let schedule = Schedule::new(rate, load.plan.extent);
@@ -68,9 +69,10 @@ fn wait_until(load: &Load, due_ns: u64) -> bool {
     }
 }
 
-/// Asks the kernel to end this thread's waits on time. By default Linux lets them run 50 µs over to save
-/// wake-ups, more than the interval at 28,000 requests a second (`proc(5)`, `timerslack_ns`; writing one's
-/// own needs no privilege). Where it fails the pacer is less exact, and the latencies say so.
+/// Asks the kernel to end this thread's waits on time. By default Linux lets them run 50 µs over to
+/// save wake-ups, more than the interval at 28,000 requests a second (`proc(5)`, `timerslack_ns`;
+/// writing one's own needs no privilege). Where it fails the pacer is less exact, and the latencies
+/// say so.
 fn ask_for_exact_timers() {
     #[cfg(target_os = "linux")]
     if let Some(thread) = std::fs::read_link("/proc/thread-self")

@@ -1,8 +1,8 @@
 //! The payloads that are sent: random, prepared before the first request.
 //!
-//! They are windows into one block of random bytes, so that the load generator's own memory traffic stays
-//! small: what is measured is the server. No two begin at the same byte unless there are more payloads than
-//! bytes.
+//! They are windows into one block of random bytes, so that the load generator's own memory traffic
+//! stays small: what is measured is the server. No two begin at the same byte unless there are more
+//! payloads than bytes.
 
 /// Random bytes beyond the largest payload, for windows to differ in.
 const SPREAD_BYTES: usize = 128 * 1024;
@@ -21,8 +21,8 @@ struct Window {
 }
 
 impl PayloadPool {
-    /// `count` payloads of `least` to `most` bytes. The same arguments give the same payloads, so that
-    /// runs can be compared.
+    /// `count` payloads of `least` to `most` bytes. The same arguments give the same payloads, so
+    /// that runs can be compared.
     pub(crate) fn new(count: usize, least: usize, most: usize) -> Self {
         let mut random = Random::new(0x9E37_79B9_7F4A_7C15);
         let mut bytes = vec![0; most + SPREAD_BYTES];

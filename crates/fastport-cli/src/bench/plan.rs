@@ -4,7 +4,8 @@ use crate::arguments::{BenchArguments, EngineChoice};
 use fastport::EngineKind;
 use std::time::Duration;
 
-/// The largest payload of a `BenchmarkRequest`: its response, with three time stamps more, must fit a frame.
+/// The largest payload of a `BenchmarkRequest`: its response, with three time stamps more, must fit
+/// a frame.
 pub(crate) const MESSAGE_PAYLOAD_MAX: usize = 65_400;
 
 /// A benchmark, ready to be run.
@@ -221,7 +222,8 @@ mod tests {
     #[test]
     fn the_published_workload_can_be_asked_for() {
         let plan = plan(
-            "--sessions 1000 --payload-min 4096 --payload-max 16384 --iterations 100000 --warmup 10",
+            "--sessions 1000 --payload-min 4096 --payload-max 16384 --iterations 100000 \
+             --warmup 10",
         )
         .unwrap();
         assert_eq!((plan.payload_min, plan.payload_max), (4_096, 16_384));

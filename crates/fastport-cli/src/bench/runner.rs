@@ -1,7 +1,7 @@
 //! One run, from the first connect to the report.
 //!
-//! The thread that calls it starts the phases and watches them; everything between happens on the I/O
-//! threads. Phases are separated by barriers: no session is measured before all are warm.
+//! The thread that calls it starts the phases and watches them; everything between happens on the
+//! I/O threads. Phases are separated by barriers: no session is measured before all are warm.
 
 use super::flow::{SessionLoad, Stage};
 use super::load::Load;
@@ -24,8 +24,8 @@ const TICK: Duration = Duration::from_millis(100);
 /// How long sessions may take to close after a run.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Bytes that a session may have queued: the generator is asked to overload servers, so that its own
-/// limits must not be what is measured.
+/// Bytes that a session may have queued: the generator is asked to overload servers, so that its
+/// own limits must not be what is measured.
 const QUEUE_BYTES_MAX: usize = 1 << 30;
 
 /// Does one run.

@@ -60,7 +60,8 @@ pub(crate) fn run(arguments: &ServerArguments, log: Option<&str>) -> Result<(), 
 /// Starts to serve. Returns the address, with the port that the system chose for port 0.
 ///
 /// # Errors
-/// Wrong settings, an engine that this machine does not permit, an address that can not be listened on.
+/// Wrong settings, an engine that this machine does not permit, an address that can not be listened
+/// on.
 pub(crate) fn start(settings: &ServerSettings) -> Result<(IoService, SocketAddr), Failure> {
     let address = address::resolve(&settings.listen)?;
     let service = IoService::start(settings.service_config())?;

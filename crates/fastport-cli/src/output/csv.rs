@@ -1,7 +1,7 @@
 //! Runs as lines of a CSV file.
 //!
-//! Lines are appended; the header is written when the file is new. A file with another header is left
-//! alone.
+//! Lines are appended; the header is written when the file is new. A file with another header is
+//! left alone.
 
 use crate::bench::report::{RunReport, Value};
 use std::fs::OpenOptions;

@@ -1,9 +1,10 @@
-//! Latencies, counted so that percentiles are right to three digits and average and deviation exactly.
+//! Latencies, counted so that percentiles are right to three digits and average and deviation
+//! exactly.
 
 use hdrhistogram::Histogram;
 
-/// The longest latency that is told apart, in nanoseconds: 10 minutes. Longer ones count as this, but for
-/// the maximum, the average and the deviation.
+/// The longest latency that is told apart, in nanoseconds: 10 minutes. Longer ones count as this,
+/// but for the maximum, the average and the deviation.
 const LONGEST_NS: u64 = 600_000_000_000;
 
 /// Latencies in nanoseconds. Recording takes no memory and some 10 ns.
@@ -20,8 +21,8 @@ impl LatencyHistogram {
     /// Without latencies.
     pub(crate) fn new() -> Self {
         Self {
-            // The bounds are constants that the constructor accepts; a histogram that grows is the same
-            // but for an allocation.
+            // The bounds are constants that the constructor accepts; a histogram that grows is the
+            // same but for an allocation.
             buckets: Histogram::new_with_max(LONGEST_NS, 3)
                 .unwrap_or_else(|_| unreachable!("constant bounds")),
             least_ns: u64::MAX,
@@ -86,7 +87,8 @@ impl LatencyHistogram {
         variance.max(0.0).sqrt()
     }
 
-    /// The latency that `percent` of all do not exceed, right to three digits; 0 when there is none.
+    /// The latency that `percent` of all do not exceed, right to three digits; 0 when there is
+    /// none.
     pub(crate) fn percentile_ns(&self, percent: f64) -> u64 {
         if self.count() == 0 {
             return 0;

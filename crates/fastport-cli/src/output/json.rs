@@ -4,8 +4,8 @@ use crate::bench::report::{RunReport, Spread, Value, median_run};
 use crate::output::csv::COLUMNS;
 use serde_json::{Map, Value as Json, json};
 
-/// One object with the keys of the CSV and `p999_latency_ns`. With several runs it is the run of median
-/// throughput, and holds all of them in `runs` and their spread in `summary`.
+/// One object with the keys of the CSV and `p999_latency_ns`. With several runs it is the run of
+/// median throughput, and holds all of them in `runs` and their spread in `summary`.
 pub(crate) fn object(runs: &[RunReport]) -> Json {
     let Some(shown) = median_run(runs) else {
         return Json::Object(Map::new());

@@ -18,7 +18,8 @@ pub(super) struct Run {
     received: u32,
 }
 
-/// Answers a `BenchmarkRequest` with its payload and the server's times; the payload is copied once.
+/// Answers a `BenchmarkRequest` with its payload and the server's times; the payload is copied
+/// once.
 pub(super) fn on_request(session: &Session, packet: &Packet<'_>) {
     let server_recv_timestamp_ns = unix_ns();
     let Ok(request) = BenchmarkRequestView::decode(packet.payload()) else {

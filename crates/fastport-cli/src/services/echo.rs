@@ -50,8 +50,8 @@ pub(super) fn on_ping(session: &Session, packet: &Packet<'_>) {
     refuse_too_large(session, request.header, sent);
 }
 
-/// A response has a result code more than its request: the largest requests have no response that fits.
-/// The client is told, or it would wait for ever.
+/// A response has a result code more than its request: the largest requests have no response that
+/// fits. The client is told, or it would wait for ever.
 pub(super) fn refuse_too_large(
     session: &Session,
     header: Option<Header>,
@@ -69,7 +69,8 @@ pub(super) fn refuse_too_large(
     ignore_gone(session.send(PacketId::ERROR_RESPONSE, &refusal));
 }
 
-/// A peer that is gone needs no answer; one that reads too slowly is not read from by the framework.
+/// A peer that is gone needs no answer; one that reads too slowly is not read from by the
+/// framework.
 pub(super) fn ignore_gone(sent: Result<SendStatus, SendError>) {
     let _ = sent;
 }

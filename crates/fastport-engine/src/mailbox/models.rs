@@ -7,8 +7,8 @@
 //!
 //! Each flaw that the protocol avoids is a variant of [`Flaw`], put in by hand, and a test shows
 //! that loom finds it: the worker sleeps for ever, which loom reports as a deadlock, or the order
-//! breaks. What the threads share is in the standard library's `Arc`, since loom's would panic again
-//! while such a failure unwinds.
+//! breaks. What the threads share is in the standard library's `Arc`, since loom's would panic
+//! again while such a failure unwinds.
 
 use super::Parking;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

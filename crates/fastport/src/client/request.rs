@@ -12,7 +12,8 @@ use std::sync::mpsc::Receiver;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// The answer to a request, of type `Resp`. Works with any executor; dropping it forgets the request.
+/// The answer to a request, of type `Resp`. Works with any executor; dropping it forgets the
+/// request.
 #[derive(Debug)]
 pub struct Request<Resp> {
     pending: Arc<Pending>,
@@ -92,7 +93,8 @@ impl Connecting {
         }
     }
 
-    /// Blocks until the connection stands or has failed; the session's connect time limit bounds it.
+    /// Blocks until the connection stands or has failed; the session's connect time limit bounds
+    /// it.
     ///
     /// # Errors
     /// Why there is no connection.

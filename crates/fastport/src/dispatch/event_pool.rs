@@ -1,8 +1,8 @@
 //! The event workers: threads that run the strands of sessions which have work.
 //!
-//! One queue of ready strands under one lock, first in first out. The lock is taken once per run of a
-//! strand, which is a batch of packets, not per packet. Sleepers are counted under the same lock, so a
-//! wake-up can not be lost.
+//! One queue of ready strands under one lock, first in first out. The lock is taken once per run of
+//! a strand, which is a batch of packets, not per packet. Sleepers are counted under the same lock,
+//! so a wake-up can not be lost.
 
 use crate::Error;
 use crate::dispatch::strand::Strand;
@@ -35,7 +35,8 @@ impl ReadyQueue {
         }
     }
 
-    /// The next strand; blocks while there is none. `None` when the pool stops and the queue is empty.
+    /// The next strand; blocks while there is none. `None` when the pool stops and the queue is
+    /// empty.
     fn next(&self) -> Option<Arc<Strand>> {
         let mut state = self.state.lock();
         loop {
@@ -89,8 +90,8 @@ impl EventPool {
         &self.queue
     }
 
-    /// Lets the workers finish what is queued and joins them. Called on an event worker it does not wait
-    /// for that one. Calling it again does nothing.
+    /// Lets the workers finish what is queued and joins them. Called on an event worker it does not
+    /// wait for that one. Calling it again does nothing.
     pub(crate) fn stop(&self) {
         self.queue.state.lock().stopping = true;
         self.queue.wake.notify_all();

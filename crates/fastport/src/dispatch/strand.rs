@@ -9,8 +9,8 @@
 //!                       Blocked
 //! ```
 //!
-//! Invariant: the strand is in the ready queue, or being run, exactly while it is `Scheduled`; so it is
-//! never run by two threads at once. Queue and state change under one lock.
+//! Invariant: the strand is in the ready queue, or being run, exactly while it is `Scheduled`; so
+//! it is never run by two threads at once. Queue and state change under one lock.
 
 use crate::dispatch::event_pool::ReadyQueue;
 use crate::net::framer::{Framing, PacketFramer};

@@ -1,7 +1,8 @@
 //! Finds frames in received bytes, in place.
 //!
-//! A frame is `size: u16 BE | packet id: u16 BE | payload`, where the size counts the whole frame. The
-//! framer keeps nothing between calls and never copies: it looks at most at the four header bytes.
+//! A frame is `size: u16 BE | packet id: u16 BE | payload`, where the size counts the whole frame.
+//! The framer keeps nothing between calls and never copies: it looks at most at the four header
+//! bytes.
 
 use fastport_protocol::PacketId;
 use std::fmt;

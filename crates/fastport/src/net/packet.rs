@@ -11,7 +11,8 @@ use crate::net::framer::HEADER_BYTES;
 pub struct Packet<'a> {
     id: PacketId,
     frame: &'a [u8],
-    /// The chunk that holds the frame and where in it, when the bytes may be forwarded by reference.
+    /// The chunk that holds the frame and where in it, when the bytes may be forwarded by
+    /// reference.
     source: Option<(&'a Chunk, usize)>,
 }
 

@@ -1,6 +1,7 @@
 //! Closures by packet id: the handler that a builder makes.
 //!
-//! The table is two levels of arrays, so that finding a closure costs two loads and allocates nothing.
+//! The table is two levels of arrays, so that finding a closure costs two loads and allocates
+//! nothing.
 
 use crate::{CloseReason, ConfigError, Handler, Identified, Packet, PacketId, Session};
 
@@ -27,8 +28,8 @@ impl Router {
         Self::default()
     }
 
-    /// Handles a message by its type. It is decoded before; a payload that does not decode is rejected as
-    /// [`SessionConfig::undecodable`](crate::SessionConfig) says.
+    /// Handles a message by its type. It is decoded before; a payload that does not decode is
+    /// rejected as [`SessionConfig::undecodable`](crate::SessionConfig) says.
     #[must_use]
     pub fn on<M: Identified + 'static>(
         self,

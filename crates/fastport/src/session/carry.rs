@@ -1,7 +1,7 @@
 //! The beginning of a frame that the end of a chunk cut off.
 //!
-//! Memory is taken only while a frame is unfinished, and only for that frame. Nothing is ever scanned
-//! twice: each byte is copied once and the size is read once.
+//! Memory is taken only while a frame is unfinished, and only for that frame. Nothing is ever
+//! scanned twice: each byte is copied once and the size is read once.
 
 use crate::net::framer::{FrameError, HEADER_BYTES, PacketFramer};
 use crate::session::send_queue::{put_block, take_block};

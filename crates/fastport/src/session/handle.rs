@@ -71,8 +71,8 @@ impl Session {
         self.shared.inbound
     }
 
-    /// Encodes a message straight into the send queue. Does not block; any thread. On the thread that
-    /// owns the session (in an inline handler) it takes no lock; elsewhere a short one.
+    /// Encodes a message straight into the send queue. Does not block; any thread. On the thread
+    /// that owns the session (in an inline handler) it takes no lock; elsewhere a short one.
     ///
     /// # Errors
     /// [`SendError`]; nothing of the message is queued then.
@@ -96,8 +96,8 @@ impl Session {
         self.send_with(id, payload.len(), |memory| memory.copy_from_slice(payload))
     }
 
-    /// Sends a payload of `payload_bytes` bytes that `encode` writes into the send queue. The memory may
-    /// hold anything before; `encode` must fill it.
+    /// Sends a payload of `payload_bytes` bytes that `encode` writes into the send queue. The
+    /// memory may hold anything before; `encode` must fill it.
     ///
     /// # Errors
     /// [`SendError`]; `encode` was not called then.
@@ -117,8 +117,8 @@ impl Session {
             })
     }
 
-    /// Sends a received packet on as it is, header included: by reference where that is worth it, so that
-    /// a raw echo or a relay copies nothing. To this session or another.
+    /// Sends a received packet on as it is, header included: by reference where that is worth it,
+    /// so that a raw echo or a relay copies nothing. To this session or another.
     ///
     /// # Errors
     /// [`SendError`]; nothing is queued then.
@@ -159,8 +159,8 @@ impl Session {
         })
     }
 
-    /// Ends the session: nothing more is delivered, what is queued is flushed within the flush time limit,
-    /// then the connection is half-closed and closed. Any thread; returns at once.
+    /// Ends the session: nothing more is delivered, what is queued is flushed within the flush time
+    /// limit, then the connection is half-closed and closed. Any thread; returns at once.
     pub fn disconnect(&self) {
         self.disconnect_with(CloseReason::Requested);
     }
@@ -272,7 +272,8 @@ pub fn shared_frame<M: prost::Message>(
     Ok(frame.into())
 }
 
-/// Shared frames of at most so many bytes are copied: a piece and two contended reference counts cost more.
+/// Shared frames of at most so many bytes are copied: a piece and two contended reference counts
+/// cost more.
 const SHARE_BYTES_MIN: usize = 256;
 
 #[inline]

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 
 const SHARDS: usize = 16;
 
-/// Sessions in shards with a reader-writer lock each (the seed's RWLock). Touched when a session begins and
-/// ends and by lookups, never per message.
+/// Sessions in shards with a reader-writer lock each (the seed's RWLock). Touched when a session
+/// begins and ends and by lookups, never per message.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     shards: [RwLock<HashMap<SessionId, Session>>; SHARDS],
@@ -28,8 +28,8 @@ impl Registry {
         self.shard(id).read().get(&id).cloned()
     }
 
-    /// Calls `visit` for each session that is there. Works on a copy of each shard, so `visit` may do
-    /// anything; sessions that come or go meanwhile may be missed or ended.
+    /// Calls `visit` for each session that is there. Works on a copy of each shard, so `visit` may
+    /// do anything; sessions that come or go meanwhile may be missed or ended.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(&Session)) {
         for shard in &self.shards {
             let sessions: Vec<Session> = shard.read().values().cloned().collect();

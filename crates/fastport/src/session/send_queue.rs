@@ -1,9 +1,10 @@
 //! The two halves of a session's send queue.
 //!
-//! The local half belongs to the worker: appending to it takes no lock and no atomic read-modify-write.
-//! The remote half is what other threads append to, under its session's lock; the owner splices it
-//! behind the local half before each own append, so what was sent first goes out first. A byte becomes
-//! visible to the sender only with its whole frame: reserve, write, commit.
+//! The local half belongs to the worker: appending to it takes no lock and no atomic
+//! read-modify-write. The remote half is what other threads append to, under its session's lock;
+//! the owner splices it behind the local half before each own append, so what was sent first goes
+//! out first. A byte becomes visible to the sender only with its whole frame: reserve, write,
+//! commit.
 //!
 //! ```text
 //!   local:  [in flight] [sealed piece] [sealed piece] [open block, being filled]
@@ -20,8 +21,8 @@ use std::ops::Range;
 const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Pieces of one send.
 const BATCH_PIECES_MAX: usize = 256;
-/// Received frames of at least so many bytes are forwarded by reference, smaller ones copied: a copy of a
-/// few cache lines costs less than a piece of its own.
+/// Received frames of at least so many bytes are forwarded by reference, smaller ones copied: a
+/// copy of a few cache lines costs less than a piece of its own.
 const FORWARD_BYTES_MIN: usize = 2048;
 /// Spare send blocks that a worker keeps.
 const POOL_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -205,7 +206,8 @@ impl Pieces {
         self.sealed.push(piece);
     }
 
-    /// Grows with use: a session that queues much gets larger blocks, so that a batch has few pieces.
+    /// Grows with use: a session that queues much gets larger blocks, so that a batch has few
+    /// pieces.
     fn next_block_bytes(&self, bytes: usize) -> usize {
         let wanted = match self.bytes {
             0..8192 => 0,
@@ -308,7 +310,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is appended and spliced, and however batches are cut, the bytes come out in order.
+        /// Whatever is appended and spliced, and however batches are cut, the bytes come out in
+        /// order.
         #[test]
         fn bytes_come_out_in_order(
             steps in prop::collection::vec((0u8..3, 1usize..70_000), 1..60),

@@ -17,8 +17,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// Frames of at most so many bytes are encoded under the remote half's lock, so that they share blocks;
-/// larger ones before it is taken, so that a slow encoder does not hold up the worker.
+/// Frames of at most so many bytes are encoded under the remote half's lock, so that they share
+/// blocks; larger ones before it is taken, so that a slow encoder does not hold up the worker.
 const ENCODE_UNDER_LOCK_MAX: usize = 2048;
 
 thread_local! {
@@ -247,8 +247,8 @@ impl SessionShared {
         }
     }
 
-    /// The owner took this session from its mailbox: cleared before the splice, so that whoever appends
-    /// after the splice schedules again.
+    /// The owner took this session from its mailbox: cleared before the splice, so that whoever
+    /// appends after the splice schedules again.
     pub(crate) fn unschedule(&self) {
         self.scheduled.swap(false, Ordering::AcqRel);
     }

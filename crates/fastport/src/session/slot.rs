@@ -8,7 +8,8 @@
 //!                                      Closing --engine's Closed--> gone
 //! ```
 //!
-//! Only [`Phase::Open`] delivers packets. The engine's `close` is called once, on entering `Closing`.
+//! Only [`Phase::Open`] delivers packets. The engine's `close` is called once, on entering
+//! `Closing`.
 
 use crate::dispatch::strand::Strand;
 use crate::session::carry::Carry;
@@ -39,8 +40,8 @@ pub(crate) enum Phase {
     Open,
     /// The end was asked for; what is queued is still sent.
     Flushing { deadline: Instant },
-    /// Half-closed; what the peer still sends is discarded, so that it reads our last bytes before FIN
-    /// instead of losing them to a reset.
+    /// Half-closed; what the peer still sends is discarded, so that it reads our last bytes before
+    /// FIN instead of losing them to a reset.
     Lingering { deadline: Instant },
     /// The engine was told to close.
     Closing,
@@ -71,7 +72,8 @@ pub(crate) struct Slot {
     /// How the session ends when everything that was received is handled.
     pub(crate) ending: Option<CloseReason>,
     pub(crate) carry: Carry,
-    /// Received, and not to be parsed before the send queue has room. Empty but under back-pressure.
+    /// Received, and not to be parsed before the send queue has room. Empty but under
+    /// back-pressure.
     pub(crate) held: VecDeque<Chunk>,
     pub(crate) opened_at: Instant,
     pub(crate) last_received: Instant,

@@ -17,7 +17,8 @@ pub struct StatsSnapshot {
     pub rejected_full: u64,
     /// Connections closed at once because the service was stopping.
     pub rejected_stopping: u64,
-    /// Pauses of a listener for want of descriptors or memory, and connections that failed at accept.
+    /// Pauses of a listener for want of descriptors or memory, and connections that failed at
+    /// accept.
     pub accept_failures: u64,
     /// Outgoing connections that were not made.
     pub connect_failures: u64,

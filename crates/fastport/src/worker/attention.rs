@@ -1,7 +1,7 @@
 //! The worker's list of sessions to look at before its turn ends.
 //!
-//! Thread-local, so that a handle that sends on its owner's thread finds it without a pointer to the
-//! worker. A session is on it at most once: its `attention` flag says so.
+//! Thread-local, so that a handle that sends on its owner's thread finds it without a pointer to
+//! the worker. A session is on it at most once: its `attention` flag says so.
 
 use fastport_engine::Key;
 use std::cell::RefCell;

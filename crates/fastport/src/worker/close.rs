@@ -7,7 +7,8 @@ use fastport_engine::{CloseMode, Engine};
 use std::sync::Arc;
 
 impl<E: Engine> Worker<E> {
-    /// The end was asked for: nothing more is delivered. What is queued is flushed if that makes sense.
+    /// The end was asked for: nothing more is delivered. What is queued is flushed if that makes
+    /// sense.
     pub(crate) fn begin_close(&mut self, slot: &mut Slot) {
         for chunk in slot.held.drain(..) {
             self.engine.recycle(chunk);
@@ -35,7 +36,8 @@ impl<E: Engine> Worker<E> {
         self.file_deadline(slot);
     }
 
-    /// Goes on with an end that was begun: half-close when all is sent, close when the peer has as well.
+    /// Goes on with an end that was begun: half-close when all is sent, close when the peer has as
+    /// well.
     pub(crate) fn advance_close(&mut self, slot: &mut Slot) {
         let Phase::Flushing { .. } = slot.phase else {
             if slot.broken && slot.phase != Phase::Closing {

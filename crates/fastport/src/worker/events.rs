@@ -27,7 +27,8 @@ impl<E: Engine> Worker<E> {
             Event::PeerFinished { key } => {
                 self.with_slot(key, |worker, slot| worker.on_peer_finished(slot));
             }
-            // `Reading::Paused` was set when the pause was asked for: until this event what comes is held.
+            // `Reading::Paused` was set when the pause was asked for: until this event what comes
+            // is held.
             Event::RecvPaused { .. } => {}
             Event::Failed { key, error } => self.on_failed(key, &error),
             Event::Closed { key } => self.on_closed(key),

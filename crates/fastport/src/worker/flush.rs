@@ -82,8 +82,8 @@ impl<E: Engine> Worker<E> {
         }
     }
 
-    /// Pauses reading while the session's queues are above their high watermarks, and goes on below the
-    /// low ones: what a peer can make us hold is bounded by them.
+    /// Pauses reading while the session's queues are above their high watermarks, and goes on below
+    /// the low ones: what a peer can make us hold is bounded by them.
     fn regulate_reading(&mut self, slot: &mut Slot) {
         let config = &self.link.service.session_config;
         let low = config.send_low_watermark;

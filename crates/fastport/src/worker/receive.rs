@@ -1,8 +1,9 @@
 //! From a received chunk to packets to handlers.
 //!
-//! Inline, frames are parsed and handled where the kernel put them. With a pool, the whole frames of a
-//! chunk go to the session's strand as one piece of work. Either way parsing stops, and the rest is held,
-//! while the send queue is above its high watermark: what a peer makes us send is bounded by it.
+//! Inline, frames are parsed and handled where the kernel put them. With a pool, the whole frames
+//! of a chunk go to the session's strand as one piece of work. Either way parsing stops, and the
+//! rest is held, while the send queue is above its high watermark: what a peer makes us send is
+//! bounded by it.
 
 use crate::dispatch::strand::Work;
 use crate::net::framer::{Framing, PacketFramer};
@@ -221,8 +222,8 @@ fn end(session: &Session, reason: CloseReason) -> Parsed {
     Parsed::Ended
 }
 
-/// Ends the session of a handler that panicked. The payload is dropped under a guard of its own, since its
-/// destructor may panic as well.
+/// Ends the session of a handler that panicked. The payload is dropped under a guard of its own,
+/// since its destructor may panic as well.
 pub(crate) fn note_panic(session: &Session, panic: Box<dyn std::any::Any + Send>) {
     tracing::error!(session = %session.id(), "a handler panicked: {}", panic_text(&panic));
     let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));

@@ -192,8 +192,8 @@ impl<E: Engine> Worker<E> {
         }
     }
 
-    /// Ends the worker after [`Worker::run`]: sessions that are left (the engine failed, or a defect made
-    /// the loop panic) are told, waiting adoptions are dropped, the engine is drained.
+    /// Ends the worker after [`Worker::run`]: sessions that are left (the engine failed, or a
+    /// defect made the loop panic) are told, waiting adoptions are dropped, the engine is drained.
     pub(crate) fn finish(mut self) -> Drained {
         for index in 0..self.slots.len() {
             if let Some(slot) = self.slots[index].take() {
