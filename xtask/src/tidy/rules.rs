@@ -147,7 +147,7 @@ fn forbid_unsafe(report: &mut Report<'_>, code: &str) {
 
 fn is_crate_root(path: &str) -> bool {
     path.ends_with("/src/lib.rs")
-        || path.ends_with("/src/main.rs")
+        || path.ends_with("/main.rs")
         || path
             .rsplit_once('/')
             .is_some_and(|(folder, _)| folder.ends_with("/src/bin"))

@@ -1,0 +1,14 @@
+//! What the programs of this workspace share: the system's view of a process, cores, frames.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`cores`] | which core a program runs on |
+//! | [`descriptors`] | how many sockets this process may open |
+//! | [`frames`] | the wire's header, for servers that are not FastPort |
+//! | [`process`] | processor time and memory of a process, from `/proc` |
+#![forbid(unsafe_code)]
+
+pub mod cores;
+pub mod descriptors;
+pub mod frames;
+pub mod process;
