@@ -208,6 +208,16 @@ impl IoService {
         self.shared.sessions.load(Ordering::Relaxed)
     }
 
+    /// Sessions of each worker, connections on their way included.
+    #[must_use]
+    pub fn sessions_per_worker(&self) -> Vec<usize> {
+        let loads = self
+            .links
+            .iter()
+            .map(|link| link.load.load(Ordering::Relaxed));
+        loads.collect()
+    }
+
     /// The session with this id, if it exists.
     #[must_use]
     pub fn session(&self, id: SessionId) -> Option<Session> {

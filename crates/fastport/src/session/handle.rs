@@ -1,7 +1,7 @@
 //! The handle of a session: cheap to clone, usable from any thread.
 
 use crate::net::framer;
-use crate::session::shared::{EncodeHere, SessionShared};
+use crate::session::shared::SessionShared;
 use crate::{CloseReason, Packet, SendError, SendStatus};
 use fastport_buffer::{Piece, SharedFrame};
 use fastport_protocol::PacketId;
@@ -109,12 +109,14 @@ impl Session {
         encode: impl FnOnce(&mut [u8]),
     ) -> Result<SendStatus, SendError> {
         let header = frame_header(id, payload_bytes)?;
-        self.shared
-            .enqueue(payload_bytes + framer::HEADER_BYTES, |frame| {
+        let bytes = payload_bytes + framer::HEADER_BYTES;
+        self.shared.enqueue(bytes, |pieces| {
+            pieces.append(bytes, |frame| {
                 let (head, payload) = frame.split_at_mut(framer::HEADER_BYTES);
                 head.copy_from_slice(&header);
                 encode(payload);
-            })
+            });
+        })
     }
 
     /// Sends a received packet on as it is, header included: by reference where that is worth it,
@@ -124,19 +126,13 @@ impl Session {
     /// [`SendError`]; nothing is queued then.
     pub fn forward(&self, packet: &Packet<'_>) -> Result<SendStatus, SendError> {
         let frame = packet.frame();
-        let Some((chunk, at)) = packet.source() else {
-            return self
-                .shared
-                .enqueue(frame.len(), |memory| memory.copy_from_slice(frame));
-        };
-        let range = at..at + frame.len();
         let may_lend = !self.shared.worker.is_chunk_scarce();
-        self.shared.enqueue_pieces(frame.len(), |pieces, here| {
-            if !pieces.push_forward(chunk, range, may_lend) {
+        self.shared.enqueue(frame.len(), |pieces| {
+            let forwarded = packet.source().is_some_and(|(chunk, at)| {
+                pieces.push_forward(chunk, at..at + frame.len(), may_lend)
+            });
+            if !forwarded {
                 pieces.append(frame.len(), |memory| memory.copy_from_slice(frame));
-            }
-            if let EncodeHere::Under(remote) = here {
-                remote.splice(pieces);
             }
         })
     }
@@ -147,14 +143,11 @@ impl Session {
     /// # Errors
     /// [`SendError`]; nothing is queued then.
     pub fn send_shared(&self, frame: &SharedFrame) -> Result<SendStatus, SendError> {
-        self.shared.enqueue_pieces(frame.len(), |pieces, here| {
+        self.shared.enqueue(frame.len(), |pieces| {
             if frame.len() <= SHARE_BYTES_MIN {
                 pieces.append(frame.len(), |memory| memory.copy_from_slice(frame));
             } else {
                 pieces.push(Piece::Shared(frame.clone(), 0..frame.len()));
-            }
-            if let EncodeHere::Under(remote) = here {
-                remote.splice(pieces);
             }
         })
     }

@@ -41,6 +41,8 @@ pub(crate) struct SessionShared {
     remote_bytes: AtomicUsize,
     /// Bytes of the local half, as of the owner's last turn.
     local_bytes: AtomicUsize,
+    /// A sender on another thread was told of back-pressure.
+    backpressured: AtomicBool,
     /// The owner has this session in its mailbox, or soon will.
     scheduled: AtomicBool,
     /// The seed's `m_DisconnectRequested`: set once, by whoever is first.
@@ -87,6 +89,7 @@ impl SessionShared {
             remote: Mutex::new(Pieces::default()),
             remote_bytes: AtomicUsize::new(0),
             local_bytes: AtomicUsize::new(0),
+            backpressured: AtomicBool::new(false),
             scheduled: AtomicBool::new(false),
             disconnect_requested: AtomicBool::new(false),
             reason: Mutex::new(None),
@@ -97,23 +100,11 @@ impl SessionShared {
         }
     }
 
-    /// Queues `bytes` bytes that `write` fills, on whichever half the caller may use.
+    /// Queues `bytes` bytes that `append` adds, to whichever half the caller may use.
     pub(crate) fn enqueue(
         self: &Arc<Self>,
         bytes: usize,
-        write: impl FnOnce(&mut [u8]),
-    ) -> Result<SendStatus, SendError> {
-        self.enqueue_pieces(bytes, |pieces, encode_here| match encode_here {
-            EncodeHere::Yes => pieces.append(bytes, write),
-            EncodeHere::Under(lock) => lock.append(pieces, bytes, write),
-        })
-    }
-
-    /// Queues `bytes` bytes that `append` adds to a half.
-    pub(crate) fn enqueue_pieces(
-        self: &Arc<Self>,
-        bytes: usize,
-        append: impl FnOnce(&mut Pieces, EncodeHere),
+        append: impl FnOnce(&mut Pieces),
     ) -> Result<SendStatus, SendError> {
         if self.is_disconnect_requested() {
             return Err(SendError::Disconnected);
@@ -123,11 +114,9 @@ impl SessionShared {
             self.splice(queue);
             let queued = self.admit(queue.bytes(), bytes)?;
             if let Some(append) = append.take() {
-                append(&mut queue.pieces, EncodeHere::Yes);
+                append(&mut queue.pieces);
             }
-            if queued > self.config.send_high_watermark {
-                queue.above_high = true;
-            }
+            queue.above_high |= queued > self.config.send_high_watermark;
             if !queue.attention {
                 queue.attention = true;
                 attention::list(self.key);
@@ -141,18 +130,43 @@ impl SessionShared {
         }
     }
 
+    /// Small frames are encoded under the lock, so that they share blocks; large ones before it is
+    /// taken, so that a slow encoder does not hold up the worker.
     fn enqueue_remote(
         self: &Arc<Self>,
         bytes: usize,
-        append: impl FnOnce(&mut Pieces, EncodeHere),
+        append: impl FnOnce(&mut Pieces),
     ) -> Result<SendStatus, SendError> {
         if ENCODING.get() {
             return Err(SendError::InsideEncoder);
         }
-        let queued = self.admit(self.queued_bytes(), bytes)?;
-        append(&mut Pieces::default(), EncodeHere::Under(RemoteHalf(self)));
+        let mut append = Some(append);
+        let mut outside = Pieces::default();
+        if bytes > ENCODE_UNDER_LOCK_MAX
+            && let Some(append) = append.take()
+        {
+            append(&mut outside);
+        }
+        let queued = {
+            let mut remote = self.remote.lock();
+            // The owner moves bytes between the halves under this lock: the sum is exact here.
+            let before = self.local_bytes.load(Ordering::Relaxed) + remote.bytes();
+            let queued = self.admit(before, bytes)?;
+            if let Some(append) = append {
+                let _mark = Encoding::begin();
+                append(&mut remote);
+            }
+            remote.splice(&mut outside);
+            self.remote_bytes.store(remote.bytes(), Ordering::Release);
+            queued
+        };
+        let status = self.status(queued);
+        if status == SendStatus::Backpressure {
+            // The owner may never see this much at once, but owes the sender an `on_writable`.
+            self.backpressured.store(true, Ordering::Release);
+        }
         self.attend_from_elsewhere();
-        Ok(self.status(queued))
+        Ok(status)
     }
 
     /// Checks the hard limit. Returns what will be queued.
@@ -179,8 +193,21 @@ impl SessionShared {
         if self.remote_bytes.load(Ordering::Acquire) != 0 {
             let mut remote = self.remote.lock();
             queue.pieces.splice(&mut remote);
+            // Counted twice for a moment by readers without the lock, and never not at all.
+            self.local_bytes.store(queue.bytes(), Ordering::Relaxed);
             self.remote_bytes.store(0, Ordering::Release);
         }
+    }
+
+    /// Whether a sender on another thread was told of back-pressure since the last call. Owner
+    /// only.
+    #[inline]
+    pub(crate) fn take_backpressured(&self) -> bool {
+        let was = self.backpressured.load(Ordering::Acquire);
+        if was {
+            self.backpressured.store(false, Ordering::Relaxed);
+        }
+        was
     }
 
     /// Publishes the size of the local half to other threads. Owner only.
@@ -281,39 +308,6 @@ impl SessionShared {
         if self.config.undecodable == crate::Undecodable::Close {
             self.request_disconnect(CloseReason::Undecodable { id });
         }
-    }
-}
-
-/// Where a frame is encoded.
-pub(crate) enum EncodeHere<'a> {
-    /// Straight into the pieces that were handed over.
-    Yes,
-    /// Into the remote half.
-    Under(RemoteHalf<'a>),
-}
-
-/// The remote half of one session, for one append.
-pub(crate) struct RemoteHalf<'a>(&'a Arc<SessionShared>);
-
-impl RemoteHalf<'_> {
-    /// Encodes a small frame under the lock and a large one before it is taken.
-    fn append(self, outside: &mut Pieces, bytes: usize, write: impl FnOnce(&mut [u8])) {
-        if bytes > ENCODE_UNDER_LOCK_MAX {
-            outside.append(bytes, write);
-            self.splice(outside);
-            return;
-        }
-        let mut remote = self.0.remote.lock();
-        let _mark = Encoding::begin();
-        remote.append(bytes, write);
-        self.0.remote_bytes.store(remote.bytes(), Ordering::Release);
-    }
-
-    /// Appends pieces that are ready.
-    pub(crate) fn splice(self, ready: &mut Pieces) {
-        let mut remote = self.0.remote.lock();
-        remote.splice(ready);
-        self.0.remote_bytes.store(remote.bytes(), Ordering::Release);
     }
 }
 

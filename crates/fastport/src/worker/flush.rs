@@ -130,7 +130,8 @@ impl Slot {
         shared.local.with(|queue| {
             queue.attention = false;
             shared.splice(queue);
-            queue.above_high |= queue.bytes() > shared.config.send_high_watermark;
+            let above = queue.bytes() > shared.config.send_high_watermark;
+            queue.above_high |= shared.take_backpressured() || above;
         });
     }
 

@@ -1,0 +1,110 @@
+//! One suite of session behaviour, on real sockets, for every engine and both ways of dispatch.
+//!
+//! A case is a function that takes a [`harness::Setup`]. It is mounted once for each combination
+//! below, so a case that passes on one engine only is a difference that a user would meet.
+
+mod conformance {
+    pub(crate) mod closing;
+    pub(crate) mod connecting;
+    pub(crate) mod dispatching;
+    pub(crate) mod framing;
+    pub(crate) mod harness;
+    pub(crate) mod lifecycle;
+    pub(crate) mod limits;
+    pub(crate) mod pressure;
+    pub(crate) mod sending;
+    pub(crate) mod stopping;
+}
+
+/// Makes a test of each case, for one engine and one way of dispatch.
+macro_rules! mount {
+    ($name:ident, $engine:expr, $dispatch:expr) => {
+        mod $name {
+            use crate::conformance::harness::Setup;
+            use fastport::{Dispatch, EngineKind};
+
+            mount! { @cases $engine, $dispatch;
+                lifecycle: a_session_is_accepted_first_and_disconnected_last,
+                lifecycle: many_sessions_each_end_once,
+                lifecycle: handles_outlive_the_session_and_the_service,
+                lifecycle: a_session_carries_a_value_of_the_application,
+                lifecycle: sessions_are_found_by_their_id,
+                lifecycle: a_service_has_several_listeners,
+                lifecycle: sessions_spread_evenly_over_workers,
+                framing: frames_may_be_cut_at_every_byte,
+                framing: a_thousand_pipelined_frames_are_answered_in_order,
+                framing: frames_of_every_size_class_come_back,
+                framing: the_largest_frames_come_back,
+                framing: a_frame_below_the_header_ends_the_session_after_two_bytes,
+                framing: a_frame_above_the_configured_maximum_ends_the_session,
+                framing: frames_before_a_violation_are_delivered,
+                framing: an_unknown_id_is_counted_and_dropped,
+                framing: a_payload_that_does_not_decode_ends_the_session,
+                framing: a_payload_that_does_not_decode_may_be_dropped,
+                sending: eight_threads_keep_their_order,
+                sending: a_large_answer_reaches_a_slow_reader,
+                sending: sends_of_random_sizes_arrive_whole,
+                sending: a_frame_too_large_is_an_error,
+                sending: an_encoder_that_panics_leaves_the_queue_whole,
+                sending: an_encoder_that_sends_is_refused_or_served,
+                sending: a_shared_frame_reaches_everyone,
+                sending: what_was_sent_before_being_told_of_it_arrives_before,
+                closing: what_came_before_fin_is_answered,
+                closing: fin_inside_a_frame_is_told,
+                closing: a_reset_ends_the_session,
+                closing: a_reset_inside_a_frame_ends_the_session,
+                closing: a_reset_while_sending_ends_the_session,
+                closing: a_disconnect_flushes_what_was_sent,
+                closing: a_disconnect_from_another_thread_ends_the_session,
+                closing: a_disconnect_in_the_third_of_ten_frames_delivers_three,
+                closing: a_peer_that_goes_on_sending_still_gets_the_last_bytes,
+                closing: a_disconnect_while_threads_send_ends_once,
+                closing: sending_after_the_end_is_an_error,
+                pressure: a_flood_without_reading_is_bounded,
+                pressure: reading_goes_on_when_the_peer_reads,
+                pressure: writable_comes_once_per_episode,
+                pressure: the_hard_limit_ends_the_session,
+                pressure: a_peer_that_never_reads_is_given_up,
+                pressure: neighbours_of_stalled_peers_are_served,
+                dispatching: packets_of_a_session_come_one_at_a_time_in_order,
+                dispatching: a_panic_in_on_packet_ends_its_own_session,
+                dispatching: a_panic_in_on_accepted_ends_its_own_session,
+                dispatching: a_panic_in_on_disconnected_harms_nobody,
+                limits: a_silent_session_is_idle,
+                limits: a_session_without_a_first_packet_is_closed,
+                limits: a_dribbled_frame_is_closed_in_time,
+                limits: traffic_keeps_a_session_from_being_idle,
+                limits: connections_above_the_maximum_are_refused_until_one_ends,
+                limits: a_port_in_use_is_an_error_that_names_it,
+                connecting: a_connection_is_made,
+                connecting: a_refused_connection_is_told,
+                connecting: a_connection_that_takes_too_long_is_given_up,
+                stopping: a_stop_answers_what_was_received,
+                stopping: a_stop_does_not_wait_for_stalled_peers_past_its_deadline,
+                stopping: a_stop_may_be_asked_for_twice_and_from_a_handler,
+                stopping: a_stopped_service_takes_nobody,
+            }
+        }
+    };
+    (@cases $engine:expr, $dispatch:expr; $($file:ident: $case:ident),* $(,)?) => {
+        $(
+            #[test]
+            fn $case() {
+                crate::conformance::$file::$case(Setup::new($engine, $dispatch));
+            }
+        )*
+    };
+}
+
+#[cfg(target_os = "linux")]
+mount!(io_uring_inline, EngineKind::IoUring, Dispatch::Inline);
+#[cfg(target_os = "linux")]
+mount!(
+    io_uring_pool,
+    EngineKind::IoUring,
+    Dispatch::Pool { workers: 4 }
+);
+#[cfg(unix)]
+mount!(poll_inline, EngineKind::Poll, Dispatch::Inline);
+#[cfg(unix)]
+mount!(poll_pool, EngineKind::Poll, Dispatch::Pool { workers: 4 });

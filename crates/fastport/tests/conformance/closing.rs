@@ -1,0 +1,194 @@
+//! Every way in which a session ends.
+
+use super::harness::{End, ID, Setup, frame, pattern};
+use fastport::{CloseReason, SendError};
+use std::io::Write;
+
+fn is_reset(reason: CloseReason) -> bool {
+    // A reset that meets no operation may first be seen as the end of the stream.
+    matches!(
+        reason,
+        CloseReason::PeerReset { .. } | CloseReason::PeerClosed
+    )
+}
+
+pub(crate) fn what_came_before_fin_is_answered(setup: Setup) {
+    let host = setup.echo();
+    for round in 0..20 {
+        let mut peer = host.connect();
+        let sent: Vec<u8> = (0..50)
+            .flat_map(|n| frame(ID, &pattern(n, round * 50)))
+            .collect();
+        peer.write(&sent);
+        peer.finish();
+        let (read, end) = peer.drain();
+        assert!(read == sent, "{} of {} bytes", read.len(), sent.len());
+        assert_eq!(end, End::Fin);
+        assert_eq!(host.reason(), CloseReason::PeerClosed);
+    }
+}
+
+pub(crate) fn fin_inside_a_frame_is_told(setup: Setup) {
+    let host = setup.echo();
+    let mut peer = host.connect();
+    peer.write(&frame(ID, b"whole"));
+    peer.write(&[0, 100, 0, 2, 1, 2, 3]);
+    peer.finish();
+    assert_eq!(peer.drain(), (frame(ID, b"whole"), End::Fin));
+    assert_eq!(
+        host.ended(),
+        (CloseReason::PeerTruncated, vec![b"whole".to_vec()])
+    );
+}
+
+pub(crate) fn a_reset_ends_the_session(setup: Setup) {
+    let host = setup.echo();
+    let peer = host.connect();
+    host.accepted();
+    peer.reset();
+    assert!(matches!(host.reason(), CloseReason::PeerReset { .. }));
+}
+
+pub(crate) fn a_reset_inside_a_frame_ends_the_session(setup: Setup) {
+    let host = setup.echo();
+    let mut peer = host.connect();
+    peer.send(b"first");
+    assert_eq!(peer.receive(), b"first");
+    peer.write(&[0, 100, 0]);
+    peer.reset();
+    assert!(matches!(host.reason(), CloseReason::PeerReset { .. }));
+}
+
+pub(crate) fn a_reset_while_sending_ends_the_session(setup: Setup) {
+    let host = setup.host(
+        |config| config.session.send_queue_max = 1 << 26,
+        |session, _| {
+            for number in 0..100 {
+                let _ = session.send_bytes(ID, &pattern(number, 60_000));
+            }
+        },
+    );
+    for _ in 0..10 {
+        let mut peer = host.connect();
+        peer.send(b"flood me");
+        assert_eq!(peer.read(4).len(), 4);
+        peer.reset();
+        assert!(is_reset(host.reason()));
+    }
+}
+
+pub(crate) fn a_disconnect_flushes_what_was_sent(setup: Setup) {
+    let host = setup.host(
+        |_| {},
+        |session, _| {
+            for number in 0..10 {
+                let _ = session.send_bytes(ID, &pattern(number, 20_000)).unwrap();
+            }
+            session.disconnect();
+            let refused = session.send_bytes(ID, b"too late");
+            assert_eq!(refused, Err(SendError::Disconnected));
+        },
+    );
+    let mut peer = host.connect();
+    peer.send(b"bye");
+    for number in 0..10 {
+        assert!(peer.receive() == pattern(number, 20_000), "frame {number}");
+    }
+    assert_eq!(peer.drain(), (Vec::new(), End::Fin));
+    drop(peer);
+    assert_eq!(host.reason(), CloseReason::Requested);
+}
+
+pub(crate) fn a_disconnect_from_another_thread_ends_the_session(setup: Setup) {
+    let host = setup.echo();
+    let mut peer = host.connect();
+    let session = host.accepted();
+    session.disconnect();
+    session.disconnect_with(CloseReason::Idle);
+    assert_eq!(peer.drain(), (Vec::new(), End::Fin));
+    drop(peer);
+    assert_eq!(
+        host.reason(),
+        CloseReason::Requested,
+        "the first reason stays"
+    );
+}
+
+pub(crate) fn a_disconnect_in_the_third_of_ten_frames_delivers_three(setup: Setup) {
+    let host = setup.host(
+        |_| {},
+        |session, packet| {
+            if packet.payload() == [2] {
+                session.disconnect();
+            }
+        },
+    );
+    let mut peer = host.connect();
+    let all: Vec<u8> = (0..10).flat_map(|number| frame(ID, &[number])).collect();
+    peer.write(&all);
+    peer.finish();
+    let (reason, packets) = host.ended();
+    assert_eq!(
+        (reason, packets),
+        (CloseReason::Requested, vec![vec![0], vec![1], vec![2]])
+    );
+}
+
+/// Closing with unread input would reset the connection and truncate what the peer has not read.
+pub(crate) fn a_peer_that_goes_on_sending_still_gets_the_last_bytes(setup: Setup) {
+    let host = setup.host(
+        |_| {},
+        |session, packet| {
+            if packet.payload() == b"end" {
+                let _ = session.send_bytes(ID, &pattern(1, 60_000)).unwrap();
+                session.disconnect();
+            }
+        },
+    );
+    for _ in 0..10 {
+        let mut peer = host.connect();
+        peer.send(b"end");
+        for _ in 0..20 {
+            // The server may have half-closed, but it reads on.
+            peer.stream
+                .write_all(&frame(ID, &pattern(9, 5000)))
+                .unwrap();
+        }
+        assert!(peer.receive() == pattern(1, 60_000));
+        assert_eq!(peer.drain(), (Vec::new(), End::Fin));
+        drop(peer);
+        assert_eq!(host.reason(), CloseReason::Requested);
+    }
+}
+
+pub(crate) fn a_disconnect_while_threads_send_ends_once(setup: Setup) {
+    let host = setup.host(|config| config.session.send_queue_max = 1 << 26, |_, _| {});
+    for _ in 0..10 {
+        let mut peer = host.connect();
+        let session = host.accepted();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| while session.send_bytes(ID, &[7; 500]).is_ok() {});
+            }
+            scope.spawn(|| {
+                // Some of it arrives, then the end comes in the middle of the rest.
+                peer.receive();
+                session.disconnect();
+                let (rest, _) = peer.drain();
+                assert_eq!(rest.len() % 504, 0, "a torn frame");
+            });
+        });
+        drop(peer);
+        assert_eq!(host.reason(), CloseReason::Requested);
+    }
+}
+
+pub(crate) fn sending_after_the_end_is_an_error(setup: Setup) {
+    let host = setup.echo();
+    let peer = host.connect();
+    let session = host.accepted();
+    drop(peer);
+    assert_eq!(host.reason(), CloseReason::PeerClosed);
+    assert_eq!(session.send_bytes(ID, b"x"), Err(SendError::Disconnected));
+    assert_eq!(session.queued_bytes(), 0);
+}

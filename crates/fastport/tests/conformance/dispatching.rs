@@ -1,0 +1,142 @@
+//! Handlers: order, one at a time, panics.
+
+use super::harness::{Host, ID, LIMIT, Peer, Setup, frame};
+use fastport::{CloseReason, Handler, Packet, Session};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+
+/// Notes per session whether a handler is inside, and which packet comes next.
+#[derive(Default)]
+struct Inside {
+    entered: AtomicBool,
+    next: AtomicU32,
+}
+
+pub(crate) fn packets_of_a_session_come_one_at_a_time_in_order(setup: Setup) {
+    const PACKETS: u32 = 300;
+    let host = setup.host(
+        |_| {},
+        |session, packet| {
+            let _ = session.attach(Inside::default());
+            let inside = session.attached::<Inside>().unwrap();
+            assert!(!inside.entered.swap(true, Ordering::SeqCst), "two at once");
+            let number = u32::from_be_bytes(packet.payload().try_into().unwrap());
+            assert_eq!(
+                inside.next.fetch_add(1, Ordering::SeqCst),
+                number,
+                "out of order"
+            );
+            std::thread::yield_now();
+            inside.entered.store(false, Ordering::SeqCst);
+            let _ = session.forward(&packet);
+        },
+    );
+    let mut peers: Vec<Peer> = (0..20).map(|_| host.connect()).collect();
+    let all: Vec<u8> = (0..PACKETS)
+        .flat_map(|n| frame(ID, &n.to_be_bytes()))
+        .collect();
+    for part in all.chunks(701) {
+        for peer in &mut peers {
+            peer.write(part);
+        }
+    }
+    for peer in &mut peers {
+        for number in 0..PACKETS {
+            assert_eq!(peer.receive(), number.to_be_bytes());
+        }
+    }
+}
+
+/// The peer whose handler panicked is closed; another, connected all the time, is served.
+fn panics_close_one(host: &Host, bad: impl FnOnce(&mut Peer)) {
+    let mut good = host.connect();
+    good.send(b"good");
+    assert_eq!(good.receive(), b"good");
+    let mut peer = host.connect();
+    bad(&mut peer);
+    peer.drain();
+    drop(peer);
+    assert_eq!(host.reason(), CloseReason::HandlerPanic);
+    for _ in 0..10 {
+        good.send(b"still good");
+        assert_eq!(good.receive(), b"still good");
+    }
+    drop(good);
+    assert_eq!(host.reason(), CloseReason::PeerClosed);
+}
+
+pub(crate) fn a_panic_in_on_packet_ends_its_own_session(setup: Setup) {
+    let host = setup.host(
+        |_| {},
+        |session, packet| {
+            assert!(packet.payload() != b"bad", "a panic of the test");
+            let _ = session.forward(&packet);
+        },
+    );
+    for _ in 0..3 {
+        panics_close_one(&host, |peer| peer.send(b"bad"));
+    }
+}
+
+/// Panics where it is told to.
+struct Touchy {
+    in_accepted: bool,
+    count: AtomicU32,
+    ended: Mutex<Sender<CloseReason>>,
+}
+
+impl Handler for Touchy {
+    fn on_accepted(&self, _session: &Session) {
+        let first = self.count.fetch_add(1, Ordering::SeqCst) == 0;
+        assert!(!(self.in_accepted && first), "a panic of the test");
+    }
+
+    fn on_packet(&self, session: &Session, packet: Packet<'_>) {
+        let _ = session.forward(&packet);
+    }
+
+    fn on_disconnected(&self, _session: &Session, reason: CloseReason) {
+        self.ended.lock().unwrap().send(reason).unwrap();
+        assert!(self.in_accepted, "a panic of the test");
+    }
+}
+
+fn touchy(in_accepted: bool) -> (Touchy, std::sync::mpsc::Receiver<CloseReason>) {
+    let (ended, ends) = channel();
+    (
+        Touchy {
+            in_accepted,
+            count: AtomicU32::new(0),
+            ended: Mutex::new(ended),
+        },
+        ends,
+    )
+}
+
+pub(crate) fn a_panic_in_on_accepted_ends_its_own_session(setup: Setup) {
+    let (handler, ends) = touchy(true);
+    let server = setup.serve(|_| {}, handler);
+    let mut bad = Peer::connect(server.local_address());
+    bad.drain();
+    drop(bad);
+    assert_eq!(ends.recv_timeout(LIMIT), Ok(CloseReason::HandlerPanic));
+    let mut good = Peer::connect(server.local_address());
+    good.send(b"served");
+    assert_eq!(good.receive(), b"served");
+}
+
+pub(crate) fn a_panic_in_on_disconnected_harms_nobody(setup: Setup) {
+    let (handler, ends) = touchy(false);
+    let server = Arc::new(setup.serve(|_| {}, handler));
+    for _ in 0..5 {
+        drop(Peer::connect(server.local_address()));
+        assert_eq!(ends.recv_timeout(LIMIT), Ok(CloseReason::PeerClosed));
+    }
+    let mut good = Peer::connect(server.local_address());
+    good.send(b"served");
+    assert_eq!(good.receive(), b"served");
+    let report = server.stop(LIMIT);
+    assert!(report.failure.is_none());
+    assert_eq!(report.stats.sessions, 0);
+}

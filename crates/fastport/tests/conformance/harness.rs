@@ -1,0 +1,284 @@
+//! A server that records what its handler sees, and peers on plain sockets.
+
+use fastport::{
+    CloseReason, Dispatch, EngineKind, Handler, Packet, PacketId, Server, ServiceConfig, Session,
+    SessionId,
+};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+/// How long anything may take before a case fails.
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+/// The packet id that the cases use.
+pub(crate) const ID: PacketId = PacketId::RAW_ECHO;
+
+/// What a case runs on.
+#[derive(Copy, Clone)]
+pub(crate) struct Setup {
+    pub(crate) engine: EngineKind,
+    pub(crate) dispatch: Dispatch,
+}
+
+impl Setup {
+    pub(crate) fn new(engine: EngineKind, dispatch: Dispatch) -> Self {
+        Self { engine, dispatch }
+    }
+
+    pub(crate) fn config(self, config: &mut ServiceConfig) {
+        config.engine = Some(self.engine);
+        config.dispatch = self.dispatch;
+        config.workers = 1;
+    }
+
+    /// A server whose handler echoes every packet.
+    pub(crate) fn echo(self) -> Host {
+        self.host(
+            |_| {},
+            |session, packet| {
+                let _ = session.forward(&packet);
+            },
+        )
+    }
+
+    /// A server with changed settings whose handler runs `act` for each packet.
+    pub(crate) fn host(
+        self,
+        change: impl FnOnce(&mut ServiceConfig),
+        act: impl Fn(&Session, Packet<'_>) + Send + Sync + 'static,
+    ) -> Host {
+        let (seen, sees) = channel();
+        let recorder = Recorder {
+            seen: Mutex::new(seen),
+            act: Box::new(act),
+        };
+        Host {
+            server: self.serve(change, recorder),
+            sees,
+        }
+    }
+
+    pub(crate) fn serve(
+        self,
+        change: impl FnOnce(&mut ServiceConfig),
+        handler: impl Handler,
+    ) -> Server {
+        Server::builder()
+            .listen("127.0.0.1:0")
+            .config(|config| {
+                self.config(config);
+                change(config);
+            })
+            .handler(handler)
+            .start()
+            .expect("a server")
+    }
+}
+
+/// What a handler saw.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Seen {
+    Accepted(Session),
+    Connected(SessionId),
+    Packet(SessionId, PacketId, Vec<u8>),
+    Writable(SessionId),
+    Disconnected(SessionId, CloseReason),
+}
+
+type Act = Box<dyn Fn(&Session, Packet<'_>) + Send + Sync>;
+
+/// A handler that tells the case what it sees, then acts on packets.
+pub(crate) struct Recorder {
+    pub(crate) seen: Mutex<Sender<Seen>>,
+    pub(crate) act: Act,
+}
+
+impl Recorder {
+    fn note(&self, seen: Seen) {
+        // The case may have ended.
+        let _ = self.seen.lock().unwrap().send(seen);
+    }
+}
+
+impl Handler for Recorder {
+    fn on_accepted(&self, session: &Session) {
+        self.note(Seen::Accepted(session.clone()));
+    }
+
+    fn on_connected(&self, session: &Session) {
+        self.note(Seen::Connected(session.id()));
+    }
+
+    fn on_packet(&self, session: &Session, packet: Packet<'_>) {
+        self.note(Seen::Packet(
+            session.id(),
+            packet.id(),
+            packet.payload().to_vec(),
+        ));
+        (self.act)(session, packet);
+    }
+
+    fn on_writable(&self, session: &Session) {
+        self.note(Seen::Writable(session.id()));
+    }
+
+    fn on_disconnected(&self, session: &Session, reason: CloseReason) {
+        self.note(Seen::Disconnected(session.id(), reason));
+    }
+}
+
+/// A server and what its handler saw.
+pub(crate) struct Host {
+    pub(crate) server: Server,
+    pub(crate) sees: Receiver<Seen>,
+}
+
+impl Host {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.local_address()
+    }
+
+    pub(crate) fn connect(&self) -> Peer {
+        Peer::connect(self.address())
+    }
+
+    pub(crate) fn next(&self) -> Seen {
+        self.sees
+            .recv_timeout(LIMIT)
+            .expect("the handler saw nothing more")
+    }
+
+    /// The next accepted session.
+    pub(crate) fn accepted(&self) -> Session {
+        loop {
+            if let Seen::Accepted(session) = self.next() {
+                return session;
+            }
+        }
+    }
+
+    /// The payload of the next packet.
+    pub(crate) fn packet(&self) -> Vec<u8> {
+        loop {
+            if let Seen::Packet(_, _, payload) = self.next() {
+                return payload;
+            }
+        }
+    }
+
+    /// Why the next session ended, and the packets that were delivered before.
+    pub(crate) fn ended(&self) -> (CloseReason, Vec<Vec<u8>>) {
+        let mut packets = Vec::new();
+        loop {
+            match self.next() {
+                Seen::Disconnected(_, reason) => return (reason, packets),
+                Seen::Packet(_, _, payload) => packets.push(payload),
+                _ => {}
+            }
+        }
+    }
+
+    pub(crate) fn reason(&self) -> CloseReason {
+        self.ended().0
+    }
+}
+
+/// How a peer's stream ended.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    Fin,
+    Reset,
+}
+
+/// A client on a plain socket.
+pub(crate) struct Peer {
+    pub(crate) stream: TcpStream,
+}
+
+impl Peer {
+    pub(crate) fn connect(to: SocketAddr) -> Self {
+        let stream = TcpStream::connect(to).expect("a connection");
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        stream.set_write_timeout(Some(LIMIT)).unwrap();
+        Self { stream }
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("a write");
+    }
+
+    pub(crate) fn send(&mut self, payload: &[u8]) {
+        self.write(&frame(ID, payload));
+    }
+
+    pub(crate) fn read(&mut self, bytes: usize) -> Vec<u8> {
+        let mut read = vec![0; bytes];
+        self.stream.read_exact(&mut read).expect("a read");
+        read
+    }
+
+    /// The payload of the next frame.
+    pub(crate) fn receive(&mut self) -> Vec<u8> {
+        let header = self.read(4);
+        let size = usize::from(u16::from_be_bytes([header[0], header[1]]));
+        self.read(size - 4)
+    }
+
+    /// Reads until the stream ends: what came, and how it ended.
+    pub(crate) fn drain(&mut self) -> (Vec<u8>, End) {
+        let mut read = Vec::new();
+        let mut part = vec![0; 64 * 1024];
+        loop {
+            match self.stream.read(&mut part) {
+                Ok(0) => return (read, End::Fin),
+                Ok(bytes) => read.extend_from_slice(&part[..bytes]),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                    return (read, End::Reset);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => panic!("the stream neither went on nor ended: {error}"),
+            }
+        }
+    }
+
+    pub(crate) fn finish(&self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Closes with a reset.
+    pub(crate) fn reset(self) {
+        socket2::SockRef::from(&self.stream)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+    }
+}
+
+pub(crate) fn frame(id: PacketId, payload: &[u8]) -> Vec<u8> {
+    let size = u16::try_from(payload.len() + 4).unwrap();
+    let mut frame = size.to_be_bytes().to_vec();
+    frame.extend_from_slice(&id.number().to_be_bytes());
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// Bytes that differ by position and by `seed`.
+pub(crate) fn pattern(seed: usize, bytes: usize) -> Vec<u8> {
+    (0..bytes)
+        .map(|at| (at.wrapping_mul(31) ^ seed.wrapping_mul(131) ^ (at >> 8)) as u8)
+        .collect()
+}
+
+/// Pseudo-random numbers (xorshift64*), so that a case is the same each time.
+pub(crate) struct Random(pub u64);
+
+impl Random {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % end
+    }
+}

@@ -1,0 +1,116 @@
+//! Time limits and counts.
+
+use super::harness::{End, ID, Peer, Setup, frame};
+use fastport::{CloseReason, Error, ServiceConfig};
+use std::time::{Duration, Instant};
+
+const SHORT: Duration = Duration::from_millis(250);
+
+pub(crate) fn a_silent_session_is_idle(setup: Setup) {
+    let host = setup.host(|config| config.session.idle_timeout = SHORT, |_, _| {});
+    let began = Instant::now();
+    let mut peer = host.connect();
+    assert_eq!(peer.drain(), (Vec::new(), End::Fin));
+    assert!(began.elapsed() >= SHORT, "too early: {:?}", began.elapsed());
+    drop(peer);
+    assert_eq!(host.reason(), CloseReason::Idle);
+}
+
+pub(crate) fn a_session_without_a_first_packet_is_closed(setup: Setup) {
+    let change = |config: &mut ServiceConfig| config.session.first_packet_timeout = SHORT;
+    let host = setup.host(change, |session, packet| {
+        let _ = session.forward(&packet);
+    });
+    let mut quick = host.connect();
+    quick.send(b"here");
+    assert_eq!(quick.receive(), b"here");
+    let mut slow = host.connect();
+    // Part of a frame is no packet.
+    slow.write(&[0, 10, 0]);
+    assert_eq!(slow.drain(), (Vec::new(), End::Fin));
+    drop(slow);
+    assert_eq!(host.reason(), CloseReason::FirstPacketTimeout);
+    quick.send(b"unharmed");
+    assert_eq!(quick.receive(), b"unharmed");
+}
+
+/// A peer that sends a byte now and then is never silent, but its frame must be finished.
+pub(crate) fn a_dribbled_frame_is_closed_in_time(setup: Setup) {
+    let change = |config: &mut ServiceConfig| {
+        config.session.frame_timeout = SHORT;
+        config.session.idle_timeout = Duration::from_secs(60);
+    };
+    let host = setup.host(change, |_, _| {});
+    let mut peer = host.connect();
+    peer.stream
+        .set_read_timeout(Some(Duration::from_millis(20)))
+        .unwrap();
+    let whole = frame(ID, &[1; 2000]);
+    let mut ended = false;
+    for byte in &whole {
+        use std::io::{Read, Write};
+        if peer.stream.write_all(&[*byte]).is_err() || matches!(peer.stream.read(&mut [0]), Ok(0)) {
+            ended = true;
+            break;
+        }
+    }
+    assert!(ended, "the whole frame was taken, byte by byte");
+    drop(peer);
+    assert_eq!(host.reason(), CloseReason::FrameTimeout);
+}
+
+pub(crate) fn traffic_keeps_a_session_from_being_idle(setup: Setup) {
+    let change = |config: &mut ServiceConfig| config.session.idle_timeout = SHORT;
+    let host = setup.host(change, |session, packet| {
+        let _ = session.forward(&packet);
+    });
+    let mut peer = host.connect();
+    let began = Instant::now();
+    while began.elapsed() < SHORT * 4 {
+        peer.send(b"tick");
+        assert_eq!(peer.receive(), b"tick");
+    }
+}
+
+pub(crate) fn connections_above_the_maximum_are_refused_until_one_ends(setup: Setup) {
+    let host = setup.host(
+        |config| config.sessions_max = 2,
+        |session, packet| {
+            let _ = session.forward(&packet);
+        },
+    );
+    let first = host.connect();
+    let second = host.connect();
+    host.accepted();
+    host.accepted();
+    let mut third = host.connect();
+    assert_eq!(third.drain().0, b"");
+    assert_eq!(host.server.stats().rejected_full, 1);
+    drop((first, third));
+    host.reason();
+    let mut fourth = host.connect();
+    fourth.send(b"room again");
+    assert_eq!(fourth.receive(), b"room again");
+    drop(second);
+}
+
+pub(crate) fn a_port_in_use_is_an_error_that_names_it(setup: Setup) {
+    let host = setup.echo();
+    let mut config = ServiceConfig::default();
+    setup.config(&mut config);
+    let result = fastport::Server::builder()
+        .listen(host.address().to_string())
+        .config(|other| *other = config)
+        .start();
+    let Err(error @ Error::Engine(_)) = result else {
+        panic!("two servers on one port")
+    };
+    let text = error.to_string();
+    assert!(
+        text.contains(&host.address().to_string()) && text.contains("another"),
+        "{text}"
+    );
+    let mut peer = Peer::connect(host.address());
+    peer.send(b"unharmed");
+    assert_eq!(peer.receive(), b"unharmed");
+}

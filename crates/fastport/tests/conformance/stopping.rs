@@ -1,0 +1,96 @@
+//! The end of a service.
+
+use super::harness::{End, ID, LIMIT, Peer, Seen, Setup, frame, pattern};
+use fastport::{CloseReason, Error};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+pub(crate) fn a_stop_answers_what_was_received(setup: Setup) {
+    let host = setup.echo();
+    let mut peers: Vec<Peer> = (0..20).map(|_| host.connect()).collect();
+    for peer in &mut peers {
+        peer.send(&pattern(1, 500));
+    }
+    // All of it was received; some may not have been answered.
+    let mut packets = 0;
+    while packets < peers.len() {
+        packets += usize::from(matches!(host.next(), Seen::Packet(..)));
+    }
+    let readers: Vec<_> = peers
+        .into_iter()
+        .map(|mut peer| std::thread::spawn(move || peer.drain()))
+        .collect();
+    let report = host.server.stop(LIMIT);
+    for reader in readers {
+        assert_eq!(
+            reader.join().unwrap(),
+            (frame(ID, &pattern(1, 500)), End::Fin)
+        );
+    }
+    assert_eq!(report.stats.closed_for(CloseReason::Stopping), 20);
+    assert_eq!((report.sessions_at_stop, report.leaked_operations), (20, 0));
+    assert!(report.failure.is_none());
+    assert!(report.took < LIMIT);
+}
+
+pub(crate) fn a_stop_does_not_wait_for_stalled_peers_past_its_deadline(setup: Setup) {
+    let host = setup.host(
+        |config| {
+            config.session.send_queue_max = 1 << 26;
+            config.session.flush_timeout = Duration::from_secs(600);
+            config.session.socket.send_buffer = Some(64 * 1024);
+        },
+        |session, _| {
+            for number in 0..500 {
+                let _ = session.send_bytes(ID, &pattern(number, 60_000));
+            }
+        },
+    );
+    let mut peer = host.connect();
+    peer.send(b"more than you read");
+    host.packet();
+    let report = host.server.stop(Duration::from_millis(300));
+    assert!(report.took < LIMIT, "{:?}", report.took);
+    assert_eq!((report.stats.sessions, report.leaked_operations), (0, 0));
+}
+
+pub(crate) fn a_stop_may_be_asked_for_twice_and_from_a_handler(setup: Setup) {
+    let server: Arc<OnceLock<Arc<fastport::Server>>> = Arc::default();
+    let inside = server.clone();
+    let host = setup.host(
+        |_| {},
+        move |session, packet| {
+            let _ = session.forward(&packet);
+            inside
+                .get()
+                .unwrap()
+                .service()
+                .begin_stop(Duration::from_secs(10));
+        },
+    );
+    let address = host.address();
+    let running = server.get_or_init(|| Arc::new(host.server)).clone();
+    let mut peer = Peer::connect(address);
+    peer.send(b"stop");
+    assert_eq!(peer.drain(), (frame(ID, b"stop"), End::Fin));
+    drop(peer);
+    running.wait().unwrap();
+    assert!(running.stop(LIMIT).failure.is_none());
+    assert!(running.stop(LIMIT).failure.is_none());
+}
+
+pub(crate) fn a_stopped_service_takes_nobody(setup: Setup) {
+    let host = setup.echo();
+    let address = host.address();
+    host.server.stop(LIMIT);
+    assert!(
+        std::net::TcpStream::connect(address).is_err(),
+        "still listening"
+    );
+    let any = "127.0.0.1:0".parse().unwrap();
+    let handler = Arc::new(fastport::Router::new());
+    let listened = host.server.service().listen(any, handler.clone());
+    assert!(matches!(listened, Err(Error::Stopped)));
+    let connected = host.server.service().connect(address, handler, |_| {});
+    assert!(matches!(connected, Err(Error::Stopped)));
+}
