@@ -1,12 +1,13 @@
-//! An echo server in about 20 lines: `cargo run --release --example echo`.
+//! An echo server in about 20 lines: `cargo run --release --example echo [ADDRESS]`.
 
 use fastport::protocol::commons::ResultCode;
 use fastport::protocol::tests::{EchoRequest, EchoResponse};
 use fastport::{Identified, Server, Session};
 
 fn main() -> Result<(), fastport::Error> {
+    let address = std::env::args().nth(1);
     let server = Server::builder()
-        .listen("127.0.0.1:6628")
+        .listen(address.as_deref().unwrap_or("127.0.0.1:6628"))
         .on(|session: &Session, request: EchoRequest| {
             let response = EchoResponse {
                 header: request.header,

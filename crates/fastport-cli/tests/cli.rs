@@ -1,0 +1,292 @@
+//! The program as a user runs it: ready line, client, bench, demo, signals, errors.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+const CSV_HEADER: &str = "test_name,iterations,payload_size,avg_latency_ns,min_latency_ns,\
+max_latency_ns,p50_latency_ns,p90_latency_ns,p95_latency_ns,p99_latency_ns,stddev_ns,\
+packets_per_sec,mb_per_sec,requested_sessions,connected_sessions,connection_losses,\
+warmup_requests,warmup_responses,measured_requests,measured_responses,payload_min_bytes,\
+payload_max_bytes,payload_pool_size,connect_elapsed_ns,warmup_elapsed_ns,measured_elapsed_ns";
+
+fn fastport(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fastport"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    fastport(arguments).output().expect("the program starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A running server; killed when a test fails.
+struct Server {
+    child: Child,
+    output: BufReader<ChildStdout>,
+    ready: String,
+}
+
+impl Server {
+    fn start(arguments: &[&str]) -> Self {
+        let mut command = fastport(&["server", "--listen", "127.0.0.1:0"]);
+        command
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = command.spawn().expect("the program starts");
+        let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut ready = String::new();
+        output.read_line(&mut ready).expect("a ready line");
+        Self {
+            child,
+            output,
+            ready,
+        }
+    }
+
+    fn address(&self) -> String {
+        self.ready
+            .split_whitespace()
+            .nth(2)
+            .expect("an address")
+            .to_owned()
+    }
+
+    /// Sends SIGTERM and waits: the exit status and the rest of the output.
+    #[cfg(unix)]
+    fn terminate(mut self) -> (Option<i32>, String) {
+        let process = i32::try_from(self.child.id()).expect("a process id");
+        // SAFETY: a signal to a child that was not waited for touches no memory of ours.
+        let outcome = unsafe { libc::kill(process, libc::SIGTERM) };
+        assert_eq!(outcome, 0);
+        let status = self.child.wait().expect("an exit status");
+        let mut rest = String::new();
+        self.output.read_to_string(&mut rest).expect("text");
+        (status.code(), rest)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_ready_line_says_what_runs() {
+    let server = Server::start(&["--engine", "poll", "--workers", "1", "--dispatch", "pool"]);
+    let address = server.address();
+    let expected = format!("listening on {address} engine=poll workers=1 dispatch=pool\n");
+    assert_eq!(server.ready, expected);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_client_gets_its_echoes_and_the_server_drains() {
+    for arguments in [
+        &["--engine", "auto"][..],
+        &["--engine", "poll", "--dispatch", "pool"],
+    ] {
+        let server = Server::start(arguments);
+        let address = server.address();
+        let client = [
+            "client",
+            "--connect",
+            &address,
+            "--count",
+            "3",
+            "--message",
+            "hi there",
+        ];
+        let output = run(&client);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert!(
+            text(&output.stdout).contains("hi there"),
+            "{}",
+            text(&output.stdout)
+        );
+        let (status, report) = server.terminate();
+        assert_eq!(status, Some(0));
+        assert!(report.contains("1 sessions served"), "{report}");
+        assert_eq!(report.lines().count(), 1);
+    }
+}
+
+#[test]
+fn a_client_without_a_server_fails_and_says_why() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let output = run(&["client", "--connect", &nobody, "--count", "1"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains(&nobody),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn a_bench_loses_nothing_and_writes_its_table() {
+    let server = Server::start(&["--workers", "1"]);
+    let file = std::env::temp_dir().join(format!("fastport-cli-{}.csv", std::process::id()));
+    let path = file.to_str().unwrap();
+    let address = server.address();
+    let load = "--sessions 50 --payload-min 10 --payload-max 5000 --iterations 3000 --warmup 5";
+    for way in [
+        "",
+        "--raw",
+        "--inflight 8",
+        "--io-threads 2 --raw --inflight 4",
+    ] {
+        let mut arguments = vec!["bench", "--connect", &address, "--verify", "--output", path];
+        arguments.extend(load.split_whitespace().chain(way.split_whitespace()));
+        // The table is written anew or appended to; the last line is this run's.
+        let output = run(&arguments);
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "{way}: {out}{err}");
+        for row in [
+            "p99.9",
+            "packets/s",
+            "3,000 of 3,000",
+            "50 connected of 50, 0 lost",
+        ] {
+            assert!(out.contains(row), "{way}: no {row} in {out}");
+        }
+        let table = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(table.lines().next(), Some(CSV_HEADER));
+        let fields: Vec<_> = table.lines().last().unwrap().split(',').collect();
+        assert_eq!(fields.len(), CSV_HEADER.split(',').count());
+        assert_eq!(
+            fields[13..20],
+            ["50", "50", "0", "250", "250", "3000", "3000"]
+        );
+    }
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[test]
+fn an_open_loop_and_several_runs_are_reported() {
+    let server = Server::start(&["--workers", "1"]);
+    let address = server.address();
+    let load = "--sessions 10 --rate 2000 --iterations 400 --runs 3 --warmup 1";
+    let mut arguments = vec!["bench", "--connect", &address];
+    arguments.extend(load.split_whitespace());
+    let output = run(&arguments);
+    let out = text(&output.stdout);
+    assert!(output.status.success(), "{out}{}", text(&output.stderr));
+    for word in ["best", "worst", "median"] {
+        assert!(out.contains(word), "no {word} in {out}");
+    }
+}
+
+#[test]
+fn a_bench_whose_server_goes_away_is_a_failed_run() {
+    let server = Server::start(&["--workers", "1"]);
+    let address = server.address();
+    let mut bench = fastport(&[
+        "bench",
+        "--connect",
+        &address,
+        "--duration",
+        "20s",
+        "--json",
+    ]);
+    let mut bench = bench
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // The load has begun when the server has sessions that were asked for by the bench: kill it
+    // once a connection of our own is served beside them.
+    let client = [
+        "client",
+        "--connect",
+        &address,
+        "--count",
+        "1",
+        "--message",
+        "x",
+    ];
+    assert!(run(&client).status.success());
+    drop(server);
+    assert_eq!(bench.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn the_demo_ends_with_a_table() {
+    let output = run(&["demo"]);
+    let out = text(&output.stdout);
+    assert!(output.status.success(), "{out}{}", text(&output.stderr));
+    assert!(out.contains("p99.9") && out.contains("0 lost"), "{out}");
+}
+
+/// Runs a server that must not start. Returns its status and what it said.
+fn refused(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = fastport(&[&["server"], arguments].concat())
+        .output()
+        .unwrap();
+    (output.status.code(), text(&output.stderr))
+}
+
+#[test]
+fn a_port_in_use_is_named_with_what_to_do() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
+    let (status, said) = refused(&["--listen", &taken]);
+    assert_eq!(status, Some(1));
+    assert!(
+        said.contains(&taken) && said.contains("choose another port"),
+        "{said}"
+    );
+}
+
+#[test]
+fn wrong_settings_name_file_line_key_and_range() {
+    let folder = std::env::temp_dir().join(format!("fastport-settings-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let missing = folder.join("missing.toml");
+    let (status, said) = refused(&["--config", missing.to_str().unwrap()]);
+    assert_eq!(status, Some(2));
+    assert!(said.contains("missing.toml"), "{said}");
+    for (settings, words) in [
+        (
+            "[server]\nworkres = 2\n",
+            ["wrong.toml:2", "server.workres", "workers"],
+        ),
+        (
+            "[server]\nworkers = 0\n",
+            ["wrong.toml:2", "server.workers", "1 to 1024"],
+        ),
+        (
+            "[server]\n\nworkers = \"two\"\n",
+            ["wrong.toml:3", "server.workers", "number"],
+        ),
+        (
+            "[server]\nworkers = = 2\n",
+            ["wrong.toml:2", "=", "expected"],
+        ),
+    ] {
+        let file = folder.join("wrong.toml");
+        std::fs::write(&file, settings).unwrap();
+        let (status, said) = refused(&["--config", file.to_str().unwrap()]);
+        assert_eq!(status, Some(2), "{settings}: {said}");
+        for word in words {
+            assert!(said.contains(word), "{settings}: no {word} in {said}");
+        }
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+    let (status, said) = refused(&["--workers", "0"]);
+    assert_eq!(status, Some(2));
+    assert!(said.contains("1024"), "{said}");
+    let (status, said) = refused(&["--engine", "kqueue"]);
+    assert_eq!(status, Some(2));
+    assert!(said.contains("io_uring"), "{said}");
+}
