@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 /// Where cargo puts examples: beside the folder of the test programs.
@@ -17,8 +17,8 @@ fn example(name: &str) -> Command {
     Command::new(folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
 }
 
-/// A server of an example; killed at the end.
-struct Running(Child, String);
+/// A server of an example, its address, and its output, which stays open; killed at the end.
+struct Running(Child, String, BufReader<ChildStdout>);
 
 impl Running {
     fn start(mut command: Command) -> Self {
@@ -27,16 +27,14 @@ impl Running {
             .spawn()
             .expect("the example starts");
         let mut line = String::new();
-        let output = child.stdout.take().expect("a pipe");
-        BufReader::new(output)
-            .read_line(&mut line)
-            .expect("a ready line");
+        let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
+        output.read_line(&mut line).expect("a ready line");
         let address = line
             .trim()
             .strip_prefix("listening on ")
             .expect("an address")
             .to_owned();
-        Self(child, address)
+        Self(child, address, output)
     }
 }
 
