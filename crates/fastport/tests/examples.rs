@@ -18,7 +18,11 @@ fn example(name: &str) -> Command {
 }
 
 /// A server of an example, its address, and its output, which stays open; killed at the end.
-struct Running(Child, String, BufReader<ChildStdout>);
+struct Running {
+    child: Child,
+    address: String,
+    _output: BufReader<ChildStdout>,
+}
 
 impl Running {
     fn start(mut command: Command) -> Self {
@@ -34,15 +38,19 @@ impl Running {
             .strip_prefix("listening on ")
             .expect("an address")
             .to_owned();
-        Self(child, address, output)
+        Self {
+            child,
+            address,
+            _output: output,
+        }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         // It may have ended.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -52,7 +60,7 @@ fn the_client_asks_the_echo_server() {
     echo.arg("127.0.0.1:0");
     let server = Running::start(echo);
     let output = example("client")
-        .arg(&server.1)
+        .arg(&server.address)
         .output()
         .expect("the example starts");
     let said = String::from_utf8_lossy(&output.stdout);
@@ -71,7 +79,7 @@ fn what_one_says_in_the_chat_reaches_the_others() {
     chat.arg("127.0.0.1:0");
     let server = Running::start(chat);
     let connect = || {
-        let stream = TcpStream::connect(&server.1).expect("a connection");
+        let stream = TcpStream::connect(&server.address).expect("a connection");
         stream
             .set_read_timeout(Some(Duration::from_secs(10)))
             .expect("a time limit");
