@@ -144,6 +144,8 @@ pub(crate) struct BenchArguments {
     #[arg(long, value_name = "N", default_value = "1", value_parser = count(1, 1_000))]
     pub(crate) runs: usize,
     /// Compare every byte of every response.
+    ///
+    /// With --raw it is also what notices a response too many: raw responses have no number.
     #[arg(long)]
     pub(crate) verify: bool,
     /// Append the runs to a CSV file; the header is written when the file is new.
