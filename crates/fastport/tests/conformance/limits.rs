@@ -4,7 +4,9 @@ use super::harness::{End, ID, Peer, Setup, frame};
 use fastport::{CloseReason, Error, ServiceConfig};
 use std::time::{Duration, Instant};
 
-const SHORT: Duration = Duration::from_millis(250);
+const SHORT: Duration = Duration::from_millis(500);
+/// Long enough that a machine which stalls does not end a busy session.
+const PATIENT: Duration = Duration::from_secs(2);
 
 pub(crate) fn a_silent_session_is_idle(setup: Setup) {
     let host = setup.host(|config| config.session.idle_timeout = SHORT, |_, _| {});
@@ -60,13 +62,13 @@ pub(crate) fn a_dribbled_frame_is_closed_in_time(setup: Setup) {
 }
 
 pub(crate) fn traffic_keeps_a_session_from_being_idle(setup: Setup) {
-    let change = |config: &mut ServiceConfig| config.session.idle_timeout = SHORT;
+    let change = |config: &mut ServiceConfig| config.session.idle_timeout = PATIENT;
     let host = setup.host(change, |session, packet| {
         let _ = session.forward(&packet);
     });
     let mut peer = host.connect();
     let began = Instant::now();
-    while began.elapsed() < SHORT * 4 {
+    while began.elapsed() < PATIENT * 2 {
         peer.send(b"tick");
         assert_eq!(peer.receive(), b"tick");
     }
