@@ -11,6 +11,11 @@
 //!     if parked.swap(false) { wake }     if queue is empty { wait in the kernel } else { do not }
 //!                                        unpark: parked.swap(false)
 //! ```
+//!
+//! The same flag orders the mailbox's end: the worker closes, touches the flag, and takes what is
+//! left; a poster whose entry came too late to be taken finds the mailbox closed behind its own
+//! touch of the flag, and empties it. So nothing stays in a mailbox that nobody reads, where an
+//! entry that holds its own mailbox would keep both for ever.
 
 use crate::Wake;
 use crossbeam_queue::SegQueue;
@@ -21,16 +26,18 @@ use loom::sync::atomic::{AtomicBool, Ordering};
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether a worker sleeps, or is about to.
+/// Whether a worker sleeps, or is about to, and whether it still reads.
 #[derive(Debug)]
 pub struct Parking {
     parked: AtomicBool,
+    closed: AtomicBool,
 }
 
 impl Default for Parking {
     fn default() -> Self {
         Self {
             parked: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
         }
     }
 }
@@ -52,6 +59,20 @@ impl Parking {
     pub fn take(&self) -> bool {
         self.parked.swap(false, Ordering::AcqRel)
     }
+
+    /// The worker reads no more; it takes what is there after this for the last time.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        // Whoever touches the flag after this sees the store; of whoever did before, the entry is
+        // seen here.
+        self.parked.swap(false, Ordering::AcqRel);
+    }
+
+    /// Called by a poster after [`Parking::take`]: true when the worker may have missed the entry.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
 }
 
 /// A worker's queue of `T` from other threads. Unbounded: whoever posts bounds what it posts.
@@ -72,10 +93,24 @@ impl<T> Mailbox<T> {
         }
     }
 
-    /// Puts work in and wakes the worker if it sleeps. Any thread; does not block.
+    /// Puts work in and wakes the worker if it sleeps. Any thread; does not block. Work for a
+    /// closed mailbox is dropped.
     pub fn post(&self, work: T) {
         self.queue.push(work);
         self.wake();
+        if self.parking.is_closed() {
+            self.clear();
+        }
+    }
+
+    /// The worker reads no more: what is in the mailbox is dropped, and so is what comes.
+    pub fn close(&self) {
+        self.parking.close();
+        self.clear();
+    }
+
+    fn clear(&self) {
+        while self.queue.pop().is_some() {}
     }
 
     /// Wakes the worker if it sleeps, for work that lies elsewhere.

@@ -7,6 +7,7 @@
 use crate::config::{Dispatch, ServiceConfig};
 use crate::dispatch::event_pool::EventPool;
 use crate::session::handle::{Session, SessionId};
+use crate::session::slot::ConnectDone;
 use crate::stats::snapshot::StatsSnapshot;
 use crate::worker::link::{Command, ServiceShared, WorkerLink};
 use crate::worker::receive::panic_text;
@@ -158,7 +159,8 @@ impl IoService {
 
     /// Starts to connect. `done` is called once, on a worker: with the session just before
     /// [`Handler::on_connected`], or with the reason why there is none (then no handler method is
-    /// called). It must not block.
+    /// called). It must not block. When the worker ends before it looked at this, `done` may be
+    /// called on the calling thread.
     ///
     /// # Errors
     /// When the service is stopping; `done` is not called then.
@@ -179,7 +181,7 @@ impl IoService {
         link.mailbox.post(Command::Connect {
             to,
             handler,
-            done: Box::new(done),
+            done: ConnectDone::new(done),
         });
         Ok(())
     }

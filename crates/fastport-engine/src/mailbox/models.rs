@@ -33,6 +33,10 @@ enum Flaw {
     NoSpliceBeforeOwn,
     /// A sender announces bytes before they are there.
     AnnounceBeforeAppend,
+    /// The worker takes what is left before it closes.
+    DrainBeforeClose,
+    /// The poster looks whether the mailbox is closed before its entry is in.
+    LookBeforePush,
 }
 
 /// What a worker sleeps in: remembers one wake-up, as an eventfd does.
@@ -97,6 +101,11 @@ impl Model {
             self.entries.fetch_sub(1, Ordering::AcqRel);
         }
         there
+    }
+
+    /// Takes everything; true when there was something. Others may do so as well.
+    fn clear(&self) -> bool {
+        self.entries.swap(0, Ordering::AcqRel) > 0
     }
 
     /// Sleeps unless there is work; true when it slept.
@@ -234,6 +243,43 @@ fn sends_are_flushed(flaw: Flaw, senders: u8, each: u8) {
     });
 }
 
+/// `posters` threads post an entry each while the worker closes: none stays behind.
+fn nothing_is_left(flaw: Flaw, posters: usize) {
+    let late = Arc::new(Count::new(0));
+    let count = late.clone();
+    check(move || {
+        let mailbox = Arc::new(Model::new(flaw));
+        let threads: Vec<_> = (0..posters)
+            .map(|_| {
+                let (mailbox, count) = (mailbox.clone(), count.clone());
+                thread::spawn(move || {
+                    let before = mailbox.parking.is_closed();
+                    mailbox.post();
+                    let closed = match flaw {
+                        Flaw::LookBeforePush => before,
+                        _ => mailbox.parking.is_closed(),
+                    };
+                    if closed {
+                        count.fetch_add(usize::from(mailbox.clear()), Ordering::Relaxed);
+                    }
+                })
+            })
+            .collect();
+        if flaw == Flaw::DrainBeforeClose {
+            mailbox.clear();
+            mailbox.parking.close();
+        } else {
+            mailbox.parking.close();
+            mailbox.clear();
+        }
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert!(!mailbox.take(), "an entry stays behind");
+    });
+    assert!(late.load(Ordering::Relaxed) > 0, "no poster came late");
+}
+
 /// Another thread sends `B` and tells the owner, by whatever way; then the owner's `C` goes out
 /// after it. The owner's earlier `A` stays before it.
 fn what_was_told_goes_first(flaw: Flaw) {
@@ -312,6 +358,24 @@ fn two_senders() {
 #[should_panic(expected = "deadlock")]
 fn bytes_between_the_splice_and_the_flag_are_stuck() {
     sends_are_flushed(Flaw::UnscheduleAfterSplice, 1, 2);
+}
+
+#[test]
+fn a_closed_mailbox_is_empty() {
+    nothing_is_left(Flaw::None, 1);
+    nothing_is_left(Flaw::None, 2);
+}
+
+#[test]
+#[should_panic(expected = "an entry stays behind")]
+fn an_entry_between_the_last_look_and_the_end_is_stuck() {
+    nothing_is_left(Flaw::DrainBeforeClose, 1);
+}
+
+#[test]
+#[should_panic(expected = "an entry stays behind")]
+fn an_entry_after_an_early_look_is_stuck() {
+    nothing_is_left(Flaw::LookBeforePush, 1);
 }
 
 #[test]

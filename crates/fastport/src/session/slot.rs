@@ -22,8 +22,31 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Called once with the session, or with the reason why there is none.
-pub(crate) type ConnectDone = Box<dyn FnOnce(Result<Session, CloseReason>) + Send>;
+type OnOutcome = Box<dyn FnOnce(Result<Session, CloseReason>) + Send>;
+
+/// Called once with the session, or with the reason why there is none. Dropped uncalled, as the
+/// mailbox of a worker that has ended does, it says [`CloseReason::Stopping`].
+pub(crate) struct ConnectDone(Option<OnOutcome>);
+
+impl ConnectDone {
+    pub(crate) fn new(act: impl FnOnce(Result<Session, CloseReason>) + Send + 'static) -> Self {
+        Self(Some(Box::new(act)))
+    }
+
+    pub(crate) fn call(mut self, outcome: Result<Session, CloseReason>) {
+        if let Some(act) = self.0.take() {
+            act(outcome);
+        }
+    }
+}
+
+impl Drop for ConnectDone {
+    fn drop(&mut self) {
+        if let Some(act) = self.0.take() {
+            act(Err(CloseReason::Stopping));
+        }
+    }
+}
 
 /// An outgoing connection that is being made.
 pub(crate) struct Connecting {

@@ -16,7 +16,7 @@ impl<E: Engine> Worker<E> {
     ) {
         if self.stopping.is_some() {
             self.forget_one();
-            done(Err(CloseReason::Stopping));
+            done.call(Err(CloseReason::Stopping));
             return;
         }
         match self.engine.connect(to, self.link.service.socket_options()) {
@@ -42,7 +42,7 @@ impl<E: Engine> Worker<E> {
                     EngineError::Connect { source, .. } => source.raw_os_error(),
                     _ => None,
                 };
-                done(Err(CloseReason::ConnectFailed { os_code }));
+                done.call(Err(CloseReason::ConnectFailed { os_code }));
             }
         }
     }
@@ -56,7 +56,7 @@ impl<E: Engine> Worker<E> {
         };
         self.link.counters.connected.add(1);
         let slot = self.make_slot(key, to, handler, false);
-        done(Ok(slot.session.clone()));
+        done.call(Ok(slot.session.clone()));
         self.begin_session(slot);
     }
 
@@ -69,6 +69,6 @@ impl<E: Engine> Worker<E> {
         self.abandoned.insert(key);
         self.engine.close(key, CloseMode::Abort);
         self.forget_one();
-        (connecting.done)(Err(reason));
+        connecting.done.call(Err(reason));
     }
 }

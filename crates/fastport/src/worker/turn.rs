@@ -211,6 +211,8 @@ impl<E: Engine> Worker<E> {
         while self.peers[me].adoptions.pop().is_some() {
             self.forget_one();
         }
+        // Askers are told that there is no answer; sessions in there no longer hold the worker.
+        self.link.mailbox.close();
         let deadline = self.engine.now() + ENGINE_DRAIN;
         self.engine.drain(deadline)
     }

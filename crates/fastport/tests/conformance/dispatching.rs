@@ -1,10 +1,11 @@
 //! Handlers: order, one at a time, panics.
 
 use super::harness::{Host, ID, LIMIT, Peer, Setup, frame};
-use fastport::{CloseReason, Handler, Packet, Session};
+use fastport::{CloseReason, Dispatch, Handler, Packet, Session};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Notes per session whether a handler is inside, and which packet comes next.
 #[derive(Default)]
@@ -77,6 +78,47 @@ pub(crate) fn a_panic_in_on_packet_ends_its_own_session(setup: Setup) {
     for _ in 0..3 {
         panics_close_one(&host, |peer| peer.send(b"bad"));
     }
+}
+
+/// Waits in its handler, and tells that it was freed.
+struct Held {
+    entered: Mutex<Sender<()>>,
+    gate: Mutex<Receiver<()>>,
+    _freed: Sender<()>,
+}
+
+impl Handler for Held {
+    fn on_packet(&self, _session: &Session, _packet: Packet<'_>) {
+        let _ = self.entered.lock().unwrap().send(());
+        let _ = self.gate.lock().unwrap().recv();
+    }
+}
+
+pub(crate) fn a_handler_that_outlives_the_workers_leaks_nothing(setup: Setup) {
+    if setup.dispatch == Dispatch::Inline {
+        return;
+    }
+    let (entered, enters) = channel();
+    let (open, gate) = channel();
+    let (freed, is_freed) = channel();
+    let handler = Held {
+        entered: Mutex::new(entered),
+        gate: Mutex::new(gate),
+        _freed: freed,
+    };
+    let server = setup.serve(|c| c.session.receive_high_watermark = 4096, handler);
+    let mut peer = Peer::connect(server.local_address());
+    // So much that the strand asks its worker to read on when it is done with it.
+    peer.write(&frame(ID, &[1; 4000]).repeat(3));
+    enters.recv_timeout(LIMIT).expect("the handler is entered");
+    std::thread::scope(|scope| {
+        scope.spawn(|| server.stop(Duration::ZERO));
+        assert!(server.service().wait_for(LIMIT), "the workers end");
+        drop(open);
+    });
+    drop(server);
+    let ended = is_freed.recv_timeout(LIMIT);
+    assert_eq!(ended, Err(RecvTimeoutError::Disconnected), "leaked");
 }
 
 /// Panics where it is told to.
