@@ -70,6 +70,8 @@ macro_rules! mount {
                 dispatching: a_panic_in_on_packet_ends_its_own_session,
                 dispatching: a_panic_in_on_accepted_ends_its_own_session,
                 dispatching: a_panic_in_on_disconnected_harms_nobody,
+                dispatching: a_panic_whose_payload_panics_ends_its_own_session,
+                dispatching: slow_handlers_take_turns,
                 dispatching: a_handler_that_outlives_the_workers_leaks_nothing,
                 limits: a_silent_session_is_idle,
                 limits: a_session_without_a_first_packet_is_closed,

@@ -29,6 +29,9 @@ const PACKETS_PER_RUN: usize = 64;
 /// After so long as well.
 const TIME_PER_RUN: Duration = Duration::from_micros(200);
 
+/// The clock is read at least every so many packets.
+const LOOK_EVERY_MAX: usize = 8;
+
 /// One thing to do for a session.
 #[derive(Debug)]
 pub(crate) enum Work {
@@ -256,21 +259,45 @@ impl Strand {
 /// How much one run may do before other strands have their turn.
 struct Budget {
     packets: usize,
-    until: Instant,
+    began: Instant,
+    /// The packet before which the clock is read next.
+    look_at: usize,
 }
 
 impl Budget {
     fn begin() -> Self {
         Self {
             packets: 0,
-            until: Instant::now() + TIME_PER_RUN,
+            began: Instant::now(),
+            look_at: 1,
         }
     }
 
-    /// Counts a packet; the clock is read every few of them.
+    /// Asked before each packet; the first is always within the budget.
     fn is_spent(&mut self) -> bool {
+        if self.packets >= PACKETS_PER_RUN {
+            return true;
+        }
+        if self.packets >= self.look_at && !self.look_at_clock(self.began.elapsed()) {
+            return true;
+        }
         self.packets += 1;
-        self.packets > PACKETS_PER_RUN
-            || (self.packets > 1 && self.packets % 8 == 1 && Instant::now() >= self.until)
+        false
+    }
+
+    /// Whether there is time left after `elapsed`. The clock is read again when half of it may be
+    /// gone: after each packet of a handler that blocks, every few of one that does not.
+    fn look_at_clock(&mut self, elapsed: Duration) -> bool {
+        let Some(left) = TIME_PER_RUN
+            .checked_sub(elapsed)
+            .filter(|left| !left.is_zero())
+        else {
+            return false;
+        };
+        let handled = self.packets as u128;
+        let affordable = left.as_nanos() * handled / (2 * elapsed.as_nanos().max(1));
+        let step = usize::try_from(affordable).unwrap_or(LOOK_EVERY_MAX);
+        self.look_at = self.packets + step.clamp(1, LOOK_EVERY_MAX);
+        true
     }
 }

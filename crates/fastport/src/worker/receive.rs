@@ -226,7 +226,10 @@ fn end(session: &Session, reason: CloseReason) -> Parsed {
 /// since its destructor may panic as well.
 pub(crate) fn note_panic(session: &Session, panic: Box<dyn std::any::Any + Send>) {
     tracing::error!(session = %session.id(), "a handler panicked: {}", panic_text(&panic));
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(panic)));
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        // A destructor that panics with another such payload: leaked rather than let out.
+        std::mem::forget(second);
+    }
     session
         .shared()
         .request_disconnect(CloseReason::HandlerPanic);

@@ -1,6 +1,6 @@
 //! Handlers: order, one at a time, panics.
 
-use super::harness::{Host, ID, LIMIT, Peer, Setup, frame};
+use super::harness::{Host, ID, LIMIT, Peer, Seen, Setup, frame};
 use fastport::{CloseReason, Dispatch, Handler, Packet, Session};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -78,6 +78,71 @@ pub(crate) fn a_panic_in_on_packet_ends_its_own_session(setup: Setup) {
     for _ in 0..3 {
         panics_close_one(&host, |peer| peer.send(b"bad"));
     }
+}
+
+/// A panic's payload whose destructor panics with another such payload.
+struct Bomb(u32);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if self.0 > 0 {
+            std::panic::panic_any(Bomb(self.0 - 1));
+        }
+    }
+}
+
+pub(crate) fn a_panic_whose_payload_panics_ends_its_own_session(setup: Setup) {
+    let host = setup.host(
+        |_| {},
+        |session, packet| {
+            if packet.payload() == b"bad" {
+                std::panic::panic_any(Bomb(3));
+            }
+            let _ = session.forward(&packet);
+        },
+    );
+    panics_close_one(&host, |peer| peer.send(b"bad"));
+    assert!(host.server.stop(LIMIT).failure.is_none());
+}
+
+/// Two sessions with much to do share one event worker whose handler takes longer than a run may:
+/// each has its turn after every packet. Inline there are no turns.
+pub(crate) fn slow_handlers_take_turns(setup: Setup) {
+    const PACKETS: usize = 40;
+    const SLOW: Duration = Duration::from_millis(1);
+    if setup.dispatch == Dispatch::Inline {
+        return;
+    }
+    let (open, gate) = channel::<()>();
+    let (_never, nothing) = channel::<()>();
+    let gates = Mutex::new((gate, nothing));
+    let host = setup.host(
+        |config| config.dispatch = Dispatch::Pool { workers: 1 },
+        move |_, _| {
+            let (gate, nothing) = &*gates.lock().unwrap();
+            // Until both sessions' packets are there, then the time of a handler that blocks.
+            let _ = gate.recv();
+            let _ = nothing.recv_timeout(SLOW);
+        },
+    );
+    let mut peers = [host.connect(), host.connect()];
+    for peer in &mut peers {
+        peer.write(&frame(ID, b"work").repeat(PACKETS));
+    }
+    while host.server.stats().packets_in < 2 * PACKETS as u64 {
+        std::thread::yield_now();
+    }
+    drop(open);
+    let mut order = Vec::new();
+    while order.len() < 2 * PACKETS {
+        if let Seen::Packet(session, ..) = host.next() {
+            order.push(session);
+        }
+    }
+    // The very first run may find the other session not begun yet.
+    let turns = order.chunk_by(|a, b| a == b).map(<[_]>::len);
+    let longest = turns.skip(1).max();
+    assert_eq!(longest, Some(1), "{order:?}");
 }
 
 /// Waits in its handler, and tells that it was freed.
