@@ -17,9 +17,9 @@ use fastport_protocol::{Headed, Identified};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::channel;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use request::Handover;
 pub use request::{Connecting, Request};
 
 /// How long [`Client::request`] waits unless told otherwise.
@@ -45,7 +45,9 @@ pub enum ClientError {
 
 type OnPacket = Box<dyn Fn(&Session, Packet<'_>) + Send + Sync>;
 
-/// A connected client. Dropping it closes the session.
+/// A connected client. Dropping it closes the session. A client with a worker of its own blocks for
+/// that until what was sent is flushed and the server has closed as well, at most for the session's
+/// flush and linger time limits, by default 2 s each.
 ///
 /// ```no_run
 /// use fastport::Client;
@@ -64,7 +66,7 @@ pub struct Client {
     next_request: AtomicU64,
     request_timeout: Duration,
     /// Ends with the last client that uses it.
-    _service: Arc<IoService>,
+    service: Arc<IoService>,
 }
 
 impl Client {
@@ -142,6 +144,12 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         self.close();
+        // Nobody else uses the service: it would end with this client, and reset what is not sent.
+        if let Some(service) = Arc::get_mut(&mut self.service) {
+            let session = &service.config().session;
+            let limit = session.flush_timeout + session.linger_timeout;
+            service.stop(limit);
+        }
     }
 }
 
@@ -216,26 +224,22 @@ impl ClientBuilder {
             on_packet: self.on_packet,
         };
         let made = Arc::new(Answer::default());
-        let (announce, session) = (made.clone(), channel());
+        let handover = Arc::new(Handover::default());
+        let (announce, place) = (made.clone(), handover.clone());
         service.connect(to, Arc::new(handler), move |outcome| {
             let closed = outcome.as_ref().err().copied();
             if let Ok(made) = outcome {
-                // The receiver lives in the future; without it nobody wants the session.
-                if session.0.send(made.clone()).is_err() {
-                    made.disconnect();
-                }
+                place.put(made);
             }
             announce.complete(closed.map_or(Ok(Vec::new()), Err));
         })?;
         let request_timeout = self.request_timeout.unwrap_or(REQUEST_TIMEOUT);
-        Ok(Connecting::new(to, made, session.1, move |session| {
-            Client {
-                session,
-                pending,
-                next_request: AtomicU64::new(1),
-                request_timeout,
-                _service: service,
-            }
+        Ok(Connecting::new(to, made, handover, move |session| Client {
+            session,
+            pending,
+            next_request: AtomicU64::new(1),
+            request_timeout,
+            service,
         }))
     }
 }

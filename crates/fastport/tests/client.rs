@@ -2,8 +2,13 @@
 
 use fastport::protocol::benchmark::{BenchmarkRequest, BenchmarkResponse};
 use fastport::protocol::tests::{EchoRequest, EchoResponse};
-use fastport::{Client, ClientError, CloseReason, Error, Identified, PacketId, Server};
+use fastport::{
+    Client, ClientError, CloseReason, Dispatch, EngineKind, Error, Identified, IoService, PacketId,
+    Server, ServiceConfig,
+};
 use std::future::Future;
+use std::io::Read;
+use std::net::TcpListener;
 use std::pin::pin;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Barrier};
@@ -189,4 +194,88 @@ fn packets_that_answer_nothing_go_to_their_handler() {
     let expected = (PacketId::new(0x0777), b"welcome".to_vec());
     assert_eq!(sees.recv_timeout(LIMIT), Ok(expected));
     client.close();
+}
+
+#[test]
+fn an_answer_that_does_not_decode_says_so() {
+    let server = Server::builder()
+        .listen("127.0.0.1:0")
+        .workers(1)
+        .on(|session, request: EchoRequest| {
+            let header = request.header;
+            let answer = EchoResponse {
+                header,
+                ..Default::default()
+            };
+            // Behind its header: a string of 127 bytes that is not there.
+            let broken = [&prost::Message::encode_to_vec(&answer)[..], &[0x1A, 0x7F]].concat();
+            let _ = session.send_bytes(EchoRequest::ID, &broken);
+        })
+        .start()
+        .unwrap();
+    let client = Client::connect(&server.local_address().to_string()).unwrap();
+    let answer: Result<EchoResponse, _> = client.request(echo("anything"));
+    assert!(matches!(answer, Err(ClientError::Decode(_))), "{answer:?}");
+}
+
+#[test]
+fn what_was_sent_before_the_client_is_dropped_arrives() {
+    const FRAMES: usize = 15;
+    const PAYLOAD_BYTES: usize = 60_000;
+    for engine in engines() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = listener.local_addr().unwrap();
+        let client = Client::builder()
+            .engine(engine)
+            .connect(&to.to_string())
+            .unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.set_read_timeout(Some(LIMIT)).unwrap();
+        for _ in 0..FRAMES {
+            let payload = [7; PAYLOAD_BYTES];
+            let _ = client.session().send_bytes(SILENT, &payload).unwrap();
+        }
+        // More than the socket's buffers hold: most of it is still queued when the drop begins.
+        let reader = std::thread::spawn(move || {
+            let mut received = Vec::new();
+            peer.read_to_end(&mut received).map(|_| received.len())
+        });
+        drop(client);
+        let received = reader.join().unwrap().unwrap();
+        assert_eq!(received, FRAMES * (PAYLOAD_BYTES + 4), "{engine:?}");
+    }
+}
+
+#[test]
+fn a_connection_that_nobody_waits_for_is_closed() {
+    for engine in engines() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = listener.local_addr().unwrap();
+        let service = Arc::new(
+            IoService::start(ServiceConfig {
+                engine: Some(engine),
+                workers: 1,
+                dispatch: Dispatch::Inline,
+                ..ServiceConfig::default()
+            })
+            .unwrap(),
+        );
+        let connect = || {
+            let builder = Client::builder().service(service.clone());
+            builder.connect_async(to).unwrap()
+        };
+        let unwanted = connect();
+        let (mut peer, _) = listener.accept().unwrap();
+        // One worker, in order: when this one stands, the first does as well.
+        let _wanted = connect().wait().unwrap();
+        drop(unwanted);
+        peer.set_read_timeout(Some(LIMIT)).unwrap();
+        assert_eq!(peer.read(&mut [0; 8]).unwrap(), 0, "{engine:?}");
+    }
+}
+
+fn engines() -> impl Iterator<Item = EngineKind> {
+    let all = [EngineKind::IoUring, EngineKind::Poll];
+    all.into_iter()
+        .filter(|engine| EngineKind::choose(Some(*engine)).is_ok())
 }

@@ -3,6 +3,7 @@
 use crate::CloseReason;
 use fastport_protocol::commons::Header;
 use parking_lot::{Condvar, Mutex};
+use prost::Message;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -75,6 +76,19 @@ struct HeaderOnly {
     header: Option<Header>,
 }
 
+/// The request that a payload says it answers. A payload that is broken behind its header still
+/// does, so that who waits learns that the answer does not decode, instead of waiting on.
+fn request_id(payload: &[u8]) -> Option<u64> {
+    let header = match HeaderOnly::decode(payload) {
+        Ok(message) => message.header?,
+        Err(_) => Header::decode_length_delimited(payload.strip_prefix(&[HEADER_KEY])?).ok()?,
+    };
+    Some(header.request_id)
+}
+
+/// Field 1, with a length: how a message with a header begins.
+const HEADER_KEY: u8 = 0x0A;
+
 /// The requests of one client that wait.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
@@ -104,13 +118,10 @@ impl Pending {
 
     /// Hands `payload` to the request that it answers. False when it answers none.
     pub(super) fn answer(&self, payload: &[u8]) -> bool {
-        let Ok(HeaderOnly {
-            header: Some(header),
-        }) = prost::Message::decode(payload)
-        else {
+        let Some(id) = request_id(payload) else {
             return false;
         };
-        let answer = self.table.lock().waiting.remove(&header.request_id);
+        let answer = self.table.lock().waiting.remove(&id);
         let Some(answer) = answer else { return false };
         answer.complete(Ok(payload.to_vec()));
         true
@@ -143,7 +154,6 @@ impl Pending {
 mod tests {
     use super::*;
     use fastport_protocol::tests::EchoResponse;
-    use prost::Message;
 
     fn response(request_id: u64) -> Vec<u8> {
         let header = Some(Header {
@@ -172,10 +182,20 @@ mod tests {
             "an answer that nobody asked for"
         );
         assert!(!pending.answer(b"\xff"), "no message at all");
+        assert!(!pending.answer(&[HEADER_KEY, 9]), "half a header");
         assert_eq!(second.wait(None), Some(Ok(response(2))));
         assert_eq!(first.wait(Some(Duration::ZERO)), None);
         pending.forget(1);
         assert_eq!(pending.len(), 0);
+    }
+
+    #[test]
+    fn an_answer_that_is_broken_behind_its_header_has_its_request() {
+        let pending = Pending::default();
+        let waiting = pending.expect(7);
+        let broken = [&response(7)[..], &[0x1A, 0x7F]].concat();
+        assert!(pending.answer(&broken));
+        assert_eq!(waiting.wait(None), Some(Ok(broken)));
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use super::answer::{Answer, Pending};
 use super::{Client, ClientError};
 use crate::{Error, Session};
+use parking_lot::Mutex;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -70,25 +70,58 @@ impl<Resp> Drop for Request<Resp> {
 
 type Finish = Box<dyn FnOnce(Session) -> Client + Send>;
 
-/// A connection that is being made. Works with any executor.
+/// A connection that is being made. Works with any executor; dropping it closes the connection.
 pub struct Connecting {
     to: SocketAddr,
     made: Arc<Answer>,
-    session: Receiver<Session>,
+    handover: Arc<Handover>,
     finish: Option<Finish>,
+}
+
+/// Where a session waits for the client that it is for.
+#[derive(Debug, Default)]
+pub(super) struct Handover {
+    place: Mutex<Place>,
+}
+
+#[derive(Debug, Default)]
+enum Place {
+    #[default]
+    Empty,
+    Made(Session),
+    /// Taken, or nobody wants it any more.
+    Over,
+}
+
+impl Handover {
+    /// Leaves the session here. When nobody wants it any more it is closed.
+    pub(super) fn put(&self, session: Session) {
+        let mut place = self.place.lock();
+        match *place {
+            Place::Empty => *place = Place::Made(session),
+            Place::Made(_) | Place::Over => session.disconnect(),
+        }
+    }
+
+    fn take(&self) -> Option<Session> {
+        match std::mem::replace(&mut *self.place.lock(), Place::Over) {
+            Place::Made(session) => Some(session),
+            Place::Empty | Place::Over => None,
+        }
+    }
 }
 
 impl Connecting {
     pub(super) fn new(
         to: SocketAddr,
         made: Arc<Answer>,
-        session: Receiver<Session>,
+        handover: Arc<Handover>,
         finish: impl FnOnce(Session) -> Client + Send + 'static,
     ) -> Self {
         Self {
             to,
             made,
-            session,
+            handover,
             finish: Some(Box::new(finish)),
         }
     }
@@ -112,9 +145,17 @@ impl Connecting {
                 reason,
             });
         }
-        let session = self.session.try_recv().map_err(|_| Error::Stopped)?;
+        let session = self.handover.take().ok_or(Error::Stopped)?;
         let finish = self.finish.take().ok_or(Error::Stopped)?;
         Ok(finish(session))
+    }
+}
+
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        if let Some(session) = self.handover.take() {
+            session.disconnect();
+        }
     }
 }
 
