@@ -37,41 +37,53 @@ impl EngineKind {
     }
 
     /// Decides which engine runs. `None` means `auto`: the best one that passes its self-test, and
-    /// the readiness fallback otherwise. Makes and drops a queue; call it once, before workers
-    /// start.
+    /// the readiness fallback otherwise, but on Windows. Makes and drops a queue; call it once,
+    /// before workers start.
     ///
     /// # Errors
     /// When an engine was asked for by name and can not run here.
     pub fn choose(asked: Option<Self>) -> Result<Choice, EngineError> {
-        match asked {
-            Some(Self::Poll) => Ok(Choice {
-                kind: Self::Poll,
+        let Some(kind) = asked else {
+            return Ok(Self::best());
+        };
+        match kind.refusal() {
+            None => Ok(Choice {
+                kind,
                 reason: "asked for".into(),
             }),
-            Some(Self::IoUring) => match uring_refusal() {
-                None => Ok(Choice {
-                    kind: Self::IoUring,
-                    reason: "asked for".into(),
-                }),
-                Some(reason) => Err(EngineError::Unavailable {
-                    engine: "io_uring",
-                    reason,
-                }),
+            Some(reason) => Err(EngineError::Unavailable {
+                engine: kind.name(),
+                reason,
+            }),
+        }
+    }
+
+    /// The system's own engine, or the readiness fallback where there is one.
+    fn best() -> Choice {
+        let native = if cfg!(windows) {
+            Self::Iocp
+        } else {
+            Self::IoUring
+        };
+        match native.refusal() {
+            Some(reason) if cfg!(not(windows)) => Choice {
+                kind: Self::Poll,
+                reason,
             },
-            Some(Self::Iocp) => Err(EngineError::Unavailable {
-                engine: "iocp",
-                reason: "it exists on Windows only".into(),
-            }),
-            None => Ok(match uring_refusal() {
-                None => Choice {
-                    kind: Self::IoUring,
-                    reason: "its self-test passed".into(),
-                },
-                Some(reason) => Choice {
-                    kind: Self::Poll,
-                    reason,
-                },
-            }),
+            // Windows has nothing to fall back to: opening it says what is wrong.
+            _ => Choice {
+                kind: native,
+                reason: "its self-test passed".into(),
+            },
+        }
+    }
+
+    /// Why this engine can not run here, if so.
+    fn refusal(self) -> Option<String> {
+        match self {
+            Self::IoUring => uring_refusal(),
+            Self::Iocp => iocp_refusal(),
+            Self::Poll => poll_refusal(),
         }
     }
 }
@@ -88,8 +100,39 @@ fn uring_refusal() -> Option<String> {
 }
 
 #[cfg(not(target_os = "linux"))]
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "the same signature on every system"
+)]
 fn uring_refusal() -> Option<String> {
     Some("io_uring exists on Linux only".into())
+}
+
+/// Why completion ports can not be used, if so: each Windows has them, so making one is the test.
+#[cfg(windows)]
+fn iocp_refusal() -> Option<String> {
+    use crate::{Engine, EngineConfig, IocpEngine};
+    let small = EngineConfig {
+        chunks: 2,
+        ..EngineConfig::default()
+    };
+    IocpEngine::open(&small)
+        .err()
+        .map(|error| error.to_string())
+}
+
+#[cfg(not(windows))]
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "the same signature on every system"
+)]
+fn iocp_refusal() -> Option<String> {
+    Some("it exists on Windows only".into())
+}
+
+/// Why the fallback can not be used, if so. Windows needs none, and has no documented readiness.
+fn poll_refusal() -> Option<String> {
+    cfg!(windows).then(|| "it exists on Unix only".into())
 }
 
 impl fmt::Display for EngineKind {

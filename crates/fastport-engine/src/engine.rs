@@ -44,6 +44,24 @@ pub struct EngineConfig {
     pub accept_retry_min: Duration,
     /// The most that `accept_retry_min` grows to.
     pub accept_retry_max: Duration,
+    /// How bytes are received (IOCP).
+    pub receive_form: ReceiveForm,
+    /// Whether operations that succeed at once are told by the call alone, without a packet (IOCP);
+    /// where the network provider does not permit it there is always a packet.
+    pub skip_completions: bool,
+}
+
+/// How a completion port receives. Either way a connection without traffic holds no buffer: what
+/// waits is a receive of no bytes.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum ReceiveForm {
+    /// When there are bytes they are read by calls that do not wait: no receive buffer is ever the
+    /// kernel's.
+    #[default]
+    Direct,
+    /// When there are bytes an overlapped receive takes them: one more completion each, unless it
+    /// is skipped.
+    Overlapped,
 }
 
 impl Default for EngineConfig {
@@ -57,6 +75,8 @@ impl Default for EngineConfig {
             completion_entries: None,
             accept_retry_min: Duration::from_millis(10),
             accept_retry_max: Duration::from_secs(1),
+            receive_form: ReceiveForm::Direct,
+            skip_completions: true,
         }
     }
 }

@@ -15,13 +15,21 @@
 //! | [`choice`] | which engine `auto` takes, and why |
 //! | [`error`] | what can go wrong with the engine itself |
 
+mod budget;
 pub mod choice;
 pub mod engine;
 pub mod error;
 pub mod in_flight;
+#[cfg(windows)]
+pub mod iocp;
+#[cfg(any(windows, target_os = "linux"))]
+mod kernel_memory;
 pub mod key;
 pub mod mailbox;
+#[cfg(unix)]
 pub mod poll;
+#[cfg(windows)]
+mod slab;
 pub mod socket;
 pub mod timer_wheel;
 #[cfg(target_os = "linux")]
@@ -29,12 +37,16 @@ pub mod uring;
 
 pub use choice::{Choice, EngineKind};
 pub use engine::{
-    CloseMode, Drained, Engine, EngineConfig, Event, ListenConfig, SendFailure, Wait, Wake,
+    CloseMode, Drained, Engine, EngineConfig, Event, ListenConfig, ReceiveForm, SendFailure, Wait,
+    Wake,
 };
 pub use error::EngineError;
 pub use in_flight::{InFlight, Op};
+#[cfg(windows)]
+pub use iocp::IocpEngine;
 pub use key::Key;
 pub use mailbox::{Mailbox, Parking};
+#[cfg(unix)]
 pub use poll::PollEngine;
 pub use socket::{KeepAlive, SocketOptions};
 pub use timer_wheel::TimerWheel;

@@ -1,4 +1,4 @@
-//! The readiness fallback: completions emulated over epoll, kqueue or what Windows has.
+//! The readiness fallback of Unix: completions emulated over epoll or kqueue.
 //!
 //! A key with something to do is on a list; the calls are made one by one as [`Engine::next_event`]
 //! asks for events, so that a chunk that is given back at once is read into again at once. "In
@@ -18,11 +18,9 @@
 //! |---|---|
 //! | `poller` | the system's queue of edges, and the waker |
 //! | `slots` | the connections and listeners |
-//! | `budget` | what one key may take of a turn |
 //! | `accept`, `receive`, `send` | the calls, and the events that they lead to |
 
 mod accept;
-mod budget;
 mod poller;
 mod receive;
 mod send;

@@ -118,9 +118,11 @@ pub fn listening(address: SocketAddr, backlog: u32) -> io::Result<Socket> {
         socket.set_only_v6(false)?;
     }
     // On Unix a restart must not wait for TIME_WAIT; on Windows the same option would let another
-    // process take the port, so the opposite one is set there by the IOCP engine.
+    // process take the port, so the opposite one is set there.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
+    #[cfg(windows)]
+    crate::iocp::claim_address(std::os::windows::io::AsSocket::as_socket(&socket))?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
@@ -159,6 +161,7 @@ pub fn accept_must_wait(error: &io::Error) -> bool {
         io::ErrorKind::Interrupted
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::NotConnected
             | io::ErrorKind::NetworkDown
             | io::ErrorKind::NetworkUnreachable
             | io::ErrorKind::HostUnreachable
@@ -175,7 +178,8 @@ fn is_protocol_error(error: &io::Error) -> bool {
     )
 }
 
-#[cfg(not(unix))]
-fn is_protocol_error(_error: &io::Error) -> bool {
-    false
+#[cfg(windows)]
+fn is_protocol_error(error: &io::Error) -> bool {
+    use windows_sys::Win32::Foundation::ERROR_NETNAME_DELETED;
+    error.raw_os_error() == Some(ERROR_NETNAME_DELETED as i32)
 }

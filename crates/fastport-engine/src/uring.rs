@@ -12,14 +12,12 @@
 //! | `slots` | the connections and listeners |
 //! | `provided_buffers` | the receive memory and the ring by which the kernel gets it |
 //! | `send_scratch` | message headers and iovecs until the kernel has copied them |
-//! | `kernel_memory` | when all of that may be freed |
 //! | `waker` | wake-ups from other threads |
 //! | `accept`, `receive`, `send`, `close` | what the completions of each operation lead to |
 //! | [`probe`] | whether this machine permits and does all of that |
 
 mod accept;
 mod close;
-mod kernel_memory;
 mod ops;
 pub mod probe;
 mod provided_buffers;
@@ -32,13 +30,13 @@ mod waker;
 
 pub use waker::UringWaker;
 
+use crate::kernel_memory::KernelMemory;
 use crate::{
     CloseMode, Drained, Engine, EngineConfig, EngineError, Event, Key, ListenConfig, Op,
     SocketOptions, Wait, socket,
 };
 use fastport_buffer::{Chunk, SendBatch};
 use io_uring::cqueue;
-use kernel_memory::{KernelMemory, Parts};
 use provided_buffers::ProvidedBuffers;
 use ring::Ring;
 use send_scratch::SendScratch;
@@ -52,6 +50,14 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 use waker::WakeRead;
 
+/// What the kernel reads or writes while operations are in flight.
+struct Parts {
+    slots: Slots,
+    buffers: ProvidedBuffers,
+    scratch: SendScratch,
+    wake_read: WakeRead,
+}
+
 /// One worker's io_uring. It stays on the thread that opened it:
 ///
 /// ```compile_fail
@@ -64,7 +70,7 @@ use waker::WakeRead;
 pub struct UringEngine {
     /// Dropped before `memory`, by the order of these fields.
     ring: Ring,
-    memory: KernelMemory,
+    memory: KernelMemory<Parts>,
     /// Keys for which an event is due that no completion brings: `Closed`, or `RecvPaused`.
     notices: VecDeque<Key>,
     /// Connections whose receive ended for want of buffers, longest first.

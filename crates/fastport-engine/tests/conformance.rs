@@ -16,6 +16,9 @@ mod lending;
 mod receiving;
 #[path = "conformance/sending.rs"]
 mod sending;
+#[cfg(windows)]
+#[path = "conformance/variants.rs"]
+mod variants;
 #[path = "conformance/waiting.rs"]
 mod waiting;
 
@@ -30,7 +33,6 @@ macro_rules! conformance {
                 an_engine_connects_to_itself,
                 a_refused_connect_fails_once,
                 a_connect_closed_at_once_only_closes,
-                #[cfg(target_os = "linux")]
                 a_connect_without_an_answer_can_be_given_up,
                 port_zero_becomes_an_address,
                 a_port_in_use_is_an_error_that_names_it,
@@ -44,12 +46,6 @@ macro_rules! conformance {
                 the_peers_end_comes_after_all_its_bytes,
                 an_end_without_bytes_is_told_once,
                 a_reset_fails_the_connection_once,
-                #[cfg(target_os = "linux")]
-                bytes_before_a_reset_are_not_lost,
-                #[cfg(target_os = "linux")]
-                bytes_and_a_reset_in_one_harvest_are_both_told,
-                #[cfg(target_os = "linux")]
-                a_reset_behind_bytes_during_a_pause_is_told,
                 a_pause_holds_a_mebibyte_back_and_needs_no_new_byte_to_go_on,
                 a_pause_amid_bytes_that_have_all_come_needs_no_new_byte_to_go_on,
                 pauses_and_arms_in_any_order_lose_nothing,
@@ -74,7 +70,7 @@ macro_rules! conformance {
                 both_directions_are_full_at_once,
                 a_reset_during_a_blocked_send_is_no_success,
                 a_send_to_a_connection_that_was_reset_fails,
-                an_abort_frees_a_blocked_send_and_resets,
+                an_abort_frees_a_blocked_send_and_drops_what_is_left,
                 what_was_sent_is_read_after_an_orderly_close,
                 after_a_half_close_the_rest_is_still_received,
             );
@@ -98,9 +94,9 @@ macro_rules! conformance {
             );
         }
     };
-    ($module:ident for $type:ty: $($(#[$attribute:meta])* $case:ident,)*) => {
+    ($module:ident for $type:ty: $($case:ident,)*) => {
         mod $module {
-            $($(#[$attribute])* #[test]
+            $(#[test]
             fn $case() {
                 crate::$module::$case::<$type>();
             })*
@@ -108,6 +104,15 @@ macro_rules! conformance {
     };
 }
 
+#[cfg(unix)]
 conformance!(poll: fastport_engine::PollEngine);
 #[cfg(target_os = "linux")]
 conformance!(uring: fastport_engine::UringEngine);
+#[cfg(windows)]
+conformance!(iocp: fastport_engine::IocpEngine);
+#[cfg(windows)]
+conformance!(iocp_overlapped: crate::variants::Overlapped);
+#[cfg(windows)]
+conformance!(iocp_packets: crate::variants::EveryPacket);
+#[cfg(windows)]
+conformance!(iocp_overlapped_packets: crate::variants::OverlappedEveryPacket);

@@ -88,6 +88,8 @@ impl IoService {
         match choice.kind {
             #[cfg(target_os = "linux")]
             EngineKind::IoUring => Self::launch::<fastport_engine::UringEngine>(shared, choice),
+            #[cfg(windows)]
+            EngineKind::Iocp => Self::launch::<fastport_engine::IocpEngine>(shared, choice),
             #[cfg(unix)]
             EngineKind::Poll => Self::launch::<fastport_engine::PollEngine>(shared, choice),
             kind => Err(Error::Engine(EngineError::Unavailable {

@@ -23,7 +23,9 @@ pub use close_reason::CloseReason;
 pub use config::{ConfigError, Dispatch, ServiceConfig, SessionConfig, Undecodable};
 pub use error::{Error, SendError, SendStatus};
 pub use fastport_buffer::SharedFrame;
-pub use fastport_engine::{EngineConfig, EngineError, EngineKind, KeepAlive, SocketOptions};
+pub use fastport_engine::{
+    EngineConfig, EngineError, EngineKind, KeepAlive, ReceiveForm, SocketOptions,
+};
 pub use fastport_protocol as protocol;
 pub use fastport_protocol::{Identified, PacketId};
 pub use handler::Handler;

@@ -70,6 +70,8 @@ fn no_allocation_per_message() {
     if EngineKind::choose(Some(EngineKind::IoUring)).is_ok() {
         messages_are_free_of_allocations(EngineKind::IoUring);
     }
+    #[cfg(windows)]
+    messages_are_free_of_allocations(EngineKind::Iocp);
     #[cfg(unix)]
     messages_are_free_of_allocations(EngineKind::Poll);
 }

@@ -275,7 +275,7 @@ fn a_connection_that_nobody_waits_for_is_closed() {
 }
 
 fn engines() -> impl Iterator<Item = EngineKind> {
-    let all = [EngineKind::IoUring, EngineKind::Poll];
+    let all = [EngineKind::IoUring, EngineKind::Iocp, EngineKind::Poll];
     all.into_iter()
         .filter(|engine| EngineKind::choose(Some(*engine)).is_ok())
 }

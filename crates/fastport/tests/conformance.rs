@@ -18,12 +18,11 @@ mod conformance {
 
 /// Makes a test of each case, for one engine and one way of dispatch.
 macro_rules! mount {
-    ($name:ident, $engine:expr, $dispatch:expr) => {
+    ($name:ident, $setup:expr) => {
         mod $name {
             use crate::conformance::harness::Setup;
-            use fastport::{Dispatch, EngineKind};
 
-            mount! { @cases $engine, $dispatch;
+            mount! { @cases $setup;
                 lifecycle: a_session_is_accepted_first_and_disconnected_last,
                 lifecycle: many_sessions_each_end_once,
                 lifecycle: handles_outlive_the_session_and_the_service,
@@ -51,7 +50,7 @@ macro_rules! mount {
                 sending: what_was_sent_before_being_told_of_it_arrives_before,
                 closing: what_came_before_fin_is_answered,
                 closing: fin_inside_a_frame_is_told,
-                closing: a_reset_ends_the_session,
+                connecting: a_reset_ends_the_session,
                 closing: a_reset_inside_a_frame_ends_the_session,
                 closing: a_reset_while_sending_ends_the_session,
                 closing: a_disconnect_flushes_what_was_sent,
@@ -89,25 +88,29 @@ macro_rules! mount {
             }
         }
     };
-    (@cases $engine:expr, $dispatch:expr; $($file:ident: $case:ident),* $(,)?) => {
+    (@cases $setup:expr; $($file:ident: $case:ident),* $(,)?) => {
         $(
             #[test]
             fn $case() {
-                crate::conformance::$file::$case(Setup::new($engine, $dispatch));
+                crate::conformance::$file::$case($setup);
             }
         )*
     };
 }
 
 #[cfg(target_os = "linux")]
-mount!(io_uring_inline, EngineKind::IoUring, Dispatch::Inline);
+mount!(io_uring_inline, Setup::inline("io_uring"));
 #[cfg(target_os = "linux")]
-mount!(
-    io_uring_pool,
-    EngineKind::IoUring,
-    Dispatch::Pool { workers: 4 }
-);
+mount!(io_uring_pool, Setup::pool("io_uring"));
 #[cfg(unix)]
-mount!(poll_inline, EngineKind::Poll, Dispatch::Inline);
+mount!(poll_inline, Setup::inline("poll"));
 #[cfg(unix)]
-mount!(poll_pool, EngineKind::Poll, Dispatch::Pool { workers: 4 });
+mount!(poll_pool, Setup::pool("poll"));
+#[cfg(windows)]
+mount!(iocp_inline, Setup::inline("iocp"));
+#[cfg(windows)]
+mount!(iocp_pool, Setup::pool("iocp"));
+#[cfg(windows)]
+mount!(iocp_overlapped_inline, Setup::inline("iocp").overlapped());
+#[cfg(windows)]
+mount!(iocp_overlapped_pool, Setup::pool("iocp").overlapped());

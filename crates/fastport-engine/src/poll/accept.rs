@@ -206,13 +206,9 @@ impl Slot {
 
 /// Whether a connect goes on in the background.
 fn is_in_progress(error: &io::Error) -> bool {
-    // Windows says would-block.
-    #[cfg(unix)]
-    if error.raw_os_error() == Some(libc::EINPROGRESS) {
-        return true;
-    }
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-    )
+    error.raw_os_error() == Some(libc::EINPROGRESS)
+        || matches!(
+            error.kind(),
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+        )
 }

@@ -1,4 +1,4 @@
-//! The system's readiness queue: epoll, kqueue or what stands for them on Windows, by way of mio.
+//! The system's readiness queue: epoll or kqueue, by way of mio.
 //!
 //! Edge-triggered: an edge is told once, so whoever hears of it must note it until a call finds the
 //! socket empty or full. A socket is registered once, for both directions, until it is closed.

@@ -13,11 +13,6 @@ pub(super) const STARVED_WAIT_MIN: Duration = Duration::from_millis(1);
 /// What it grows to while nothing comes back.
 const STARVED_WAIT_MAX: Duration = Duration::from_millis(4);
 
-/// A read shorter than the buffer has emptied the socket, and what comes after it makes a new edge
-/// (`epoll(7)`, "Questions and answers" 9). mio on Windows needs to see a would-block for the next
-/// edge.
-const SHORT_READ_DRAINS: bool = cfg!(unix);
-
 impl PollEngine {
     /// See [`Engine::arm_recv`](crate::Engine::arm_recv).
     pub(super) fn want_receive(&mut self, key: Key) {
@@ -131,7 +126,9 @@ impl Slot {
         match outcome {
             Ok(bytes) => {
                 self.budget.spend(bytes);
-                if SHORT_READ_DRAINS && bytes < buffer.len() && !self.read_to_end {
+                // A read shorter than the buffer has emptied the socket, and what comes after it
+                // makes a new edge (`epoll(7)`, "Questions and answers" 9).
+                if bytes < buffer.len() && !self.read_to_end {
                     self.readable = false;
                 }
             }

@@ -15,10 +15,10 @@ const PIECES_MAX: usize = 1024;
 const PIECES_FEW: usize = 16;
 
 /// A library must not count on the program to ignore SIGPIPE. Where the flag does not exist it is
-/// an option of the socket (Apple) or there is no such signal (Windows).
-#[cfg(all(unix, not(target_vendor = "apple")))]
+/// an option of the socket (Apple).
+#[cfg(not(target_vendor = "apple"))]
 const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
-#[cfg(not(all(unix, not(target_vendor = "apple"))))]
+#[cfg(target_vendor = "apple")]
 const NO_SIGNAL: i32 = 0;
 
 /// A batch on its way.
@@ -89,8 +89,7 @@ impl Sending {
         if let Some(first) = slices.first_mut() {
             first.advance(self.offset);
         }
-        // By way of `try_io`, since mio must see a would-block on Windows to tell of the next edge.
-        stream.try_io(|| SockRef::from(stream).send_vectored_with_flags(slices, NO_SIGNAL))
+        SockRef::from(stream).send_vectored_with_flags(slices, NO_SIGNAL)
     }
 
     /// Notes that so many bytes went.

@@ -4,8 +4,8 @@
 //! reports `Closed`. The next use has another generation, so what still names the old one finds
 //! nothing.
 
-use super::budget::Budget;
 use super::send::Sending;
+use crate::budget::Budget;
 use crate::{InFlight, Key, Op};
 use mio::event::Source;
 use mio::net::{TcpListener, TcpStream};

@@ -4,11 +4,10 @@
 //! connection breaks half-way or a batch has more pieces than one message takes; the rest is sent
 //! then, and its error, if any, is the batch's.
 
-use super::UringEngine;
-use super::kernel_memory::Parts;
 use super::ops;
 use super::send_scratch::PIECES_MAX;
 use super::slots::{Sending, Slot};
+use super::{Parts, UringEngine};
 use crate::{Event, Key, Op, SendFailure};
 use fastport_buffer::{Piece, SendBatch};
 use std::io;

@@ -138,7 +138,6 @@ pub(crate) fn a_connect_closed_at_once_only_closes<E: Engine>() {
 }
 
 /// A listener whose queue is full answers no further attempt, on Linux; elsewhere it may refuse.
-#[cfg(target_os = "linux")]
 pub(crate) fn a_connect_without_an_answer_can_be_given_up<E: Engine>() {
     let mut driver = Driver::<E>::new();
     let (server, to) = nobody();
@@ -146,14 +145,20 @@ pub(crate) fn a_connect_without_an_answer_can_be_given_up<E: Engine>() {
     let attempts: Vec<_> = (0..4)
         .map(|_| driver.engine.connect(to, &options()).unwrap())
         .collect();
-    let mut open = 0;
+    let mut answered = 0;
     while let Some(event) = driver.poll(PATIENCE / 100) {
-        assert!(matches!(event, Event::Connected { .. }), "{}", name(&event));
-        open += 1;
+        match event {
+            Event::Connected { .. } => {}
+            Event::Failed { .. } if !cfg!(target_os = "linux") => {}
+            other => panic!("{}", name(&other)),
+        }
+        answered += 1;
     }
-    assert!(open < attempts.len(), "every attempt was answered");
+    if cfg!(target_os = "linux") {
+        assert!(answered < attempts.len(), "every attempt was answered");
+    }
     let before = driver.engine.in_flight();
-    assert!(before >= attempts.len() - open);
+    assert!(before >= attempts.len() - answered);
     for key in attempts {
         driver.close(key);
     }

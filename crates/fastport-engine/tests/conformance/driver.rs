@@ -5,7 +5,7 @@ use fastport_engine::{
     CloseMode, Drained, Engine, EngineConfig, Event, Key, ListenConfig, SocketOptions, Wait,
 };
 use std::collections::VecDeque;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 /// How long anything may take. Never waited for when all is well.
@@ -118,6 +118,18 @@ impl<E: Engine> Driver<E> {
         let socket = self.accepted();
         let key = self.engine.adopt(socket, &SocketOptions::default());
         (key.unwrap(), client)
+    }
+
+    /// A connection that stands and that nobody accepts: it is reset when the listener is dropped.
+    /// Other resets of a peer are not to be had everywhere (Wine's sockets send a FIN first).
+    pub(crate) fn unaccepted(&mut self) -> (Key, TcpListener) {
+        let far = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let to = far.local_addr().unwrap();
+        let key = self.engine.connect(to, &SocketOptions::default()).unwrap();
+        match self.event() {
+            Event::Connected { key: of } if of == key => (key, far),
+            other => panic!("{} instead of a connection", name(&other)),
+        }
     }
 
     pub(crate) fn sessions(&mut self, count: usize) -> Vec<(Key, TcpStream)> {

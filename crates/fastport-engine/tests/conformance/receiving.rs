@@ -1,6 +1,6 @@
 //! Bytes come in: whole, in order, until the end of the stream, and not while they are not wanted.
 
-use crate::driver::{Driver, batch, name, now, pattern, reset, small};
+use crate::driver::{Driver, batch, name, now, pattern, small};
 use fastport_engine::{CloseMode, Engine, EngineConfig, Event};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -66,9 +66,9 @@ pub(crate) fn an_end_without_bytes_is_told_once<E: Engine>() {
 
 pub(crate) fn a_reset_fails_the_connection_once<E: Engine>() {
     let mut driver = Driver::<E>::new();
-    let (key, client) = driver.session();
+    let (key, peer) = driver.unaccepted();
     driver.engine.arm_recv(key);
-    reset(client);
+    drop(peer);
     match driver.event() {
         Event::Failed { key: of, error } => {
             assert_eq!(of, key);
@@ -82,56 +82,6 @@ pub(crate) fn a_reset_fails_the_connection_once<E: Engine>() {
     driver.engine.arm_recv(key);
     driver.quiet();
     driver.close(key);
-    driver.finish();
-}
-
-/// Linux keeps what came before a reset readable; others may drop it.
-#[cfg(target_os = "linux")]
-pub(crate) fn bytes_before_a_reset_are_not_lost<E: Engine>() {
-    let mut driver = Driver::<E>::new();
-    let (key, mut client) = driver.session();
-    client.write_all(&pattern(6000)).unwrap();
-    reset(client);
-    driver.engine.arm_recv(key);
-    assert_eq!(driver.receive_exactly(key, 6000), pattern(6000));
-    driver.engine.send(key, batch(b"anybody?"));
-    driver.until(|_, event| match event {
-        Event::Sent { result, .. } => result.is_err(),
-        Event::Failed { .. } => false,
-        other => panic!("{}", name(&other)),
-    });
-    driver.finish();
-}
-
-#[cfg(target_os = "linux")]
-pub(crate) fn a_reset_behind_bytes_during_a_pause_is_told<E: Engine>() {
-    let mut driver = Driver::<E>::new();
-    let (key, mut client) = driver.session();
-    driver.engine.arm_recv(key);
-    driver.engine.pause_recv(key);
-    driver.paused(key);
-    client.write_all(&pattern(6000)).unwrap();
-    reset(client);
-    driver.engine.arm_recv(key);
-    assert_eq!(driver.receive_exactly(key, 6000), pattern(6000));
-    assert!(matches!(driver.event(), Event::Failed { .. }));
-    driver.finish();
-}
-
-/// Both come to an armed receive between two turns.
-#[cfg(target_os = "linux")]
-pub(crate) fn bytes_and_a_reset_in_one_harvest_are_both_told<E: Engine>() {
-    let mut driver = Driver::<E>::new();
-    for _ in 0..20 {
-        let (key, mut client) = driver.session();
-        driver.engine.arm_recv(key);
-        driver.quiet();
-        client.write_all(&pattern(6000)).unwrap();
-        reset(client);
-        assert_eq!(driver.receive_exactly(key, 6000), pattern(6000));
-        assert!(matches!(driver.event(), Event::Failed { .. }));
-        driver.close(key);
-    }
     driver.finish();
 }
 
@@ -306,7 +256,8 @@ pub(crate) fn a_flood_does_not_starve_the_others<E: Engine>() {
             }
             slowest = slowest.max(started.elapsed());
         }
-        slowest
+        // The last sends may be told only now, and must not meet the end of the connections.
+        (slowest, clients)
     });
     for key in keys.iter().chain([&flood]) {
         driver.engine.arm_recv(*key);
@@ -334,7 +285,7 @@ pub(crate) fn a_flood_does_not_starve_the_others<E: Engine>() {
         }
         answered == PINGS * keys.len()
     });
-    let slowest = pinger.join().unwrap();
+    let (slowest, _clients) = pinger.join().unwrap();
     assert!(slowest < Duration::from_secs(1), "{slowest:?} for a ping");
     stop.store(true, Ordering::Relaxed);
     driver.engine.close(flood, CloseMode::Abort);

@@ -41,14 +41,6 @@ pub(crate) fn fin_inside_a_frame_is_told(setup: Setup) {
     );
 }
 
-pub(crate) fn a_reset_ends_the_session(setup: Setup) {
-    let host = setup.echo();
-    let peer = host.connect();
-    host.accepted();
-    peer.reset();
-    assert!(matches!(host.reason(), CloseReason::PeerReset { .. }));
-}
-
 pub(crate) fn a_reset_inside_a_frame_ends_the_session(setup: Setup) {
     let host = setup.echo();
     let mut peer = host.connect();

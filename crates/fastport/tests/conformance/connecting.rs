@@ -47,6 +47,20 @@ pub(crate) fn a_connection_is_made(setup: Setup) {
     assert_eq!((report.stats.connected, report.stats.sessions), (1, 0));
 }
 
+/// A listener that goes resets what it did not accept, on every system.
+pub(crate) fn a_reset_ends_the_session(setup: Setup) {
+    let far = TcpListener::bind("127.0.0.1:0").unwrap();
+    let service = service(setup, |_| {});
+    let (outcome, sees) = connect(&service, far.local_addr().unwrap());
+    let session = outcome.unwrap();
+    assert_eq!(sees.recv_timeout(LIMIT), Ok(Seen::Connected(session.id())));
+    drop(far);
+    match sees.recv_timeout(LIMIT) {
+        Ok(Seen::Disconnected(id, CloseReason::PeerReset { .. })) => assert_eq!(id, session.id()),
+        other => panic!("{other:?}"),
+    }
+}
+
 pub(crate) fn a_refused_connection_is_told(setup: Setup) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let nobody = listener.local_addr().unwrap();

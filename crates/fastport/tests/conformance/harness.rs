@@ -1,8 +1,8 @@
 //! A server that records what its handler sees, and peers on plain sockets.
 
 use fastport::{
-    CloseReason, Dispatch, EngineKind, Handler, Packet, PacketId, Server, ServiceConfig, Session,
-    SessionId,
+    CloseReason, Dispatch, EngineKind, Handler, Packet, PacketId, ReceiveForm, Server,
+    ServiceConfig, Session, SessionId,
 };
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -20,16 +20,37 @@ pub(crate) const ID: PacketId = PacketId::RAW_ECHO;
 pub(crate) struct Setup {
     pub(crate) engine: EngineKind,
     pub(crate) dispatch: Dispatch,
+    pub(crate) receive: ReceiveForm,
 }
 
 impl Setup {
-    pub(crate) fn new(engine: EngineKind, dispatch: Dispatch) -> Self {
-        Self { engine, dispatch }
+    pub(crate) fn inline(engine: &str) -> Self {
+        Self::new(engine, Dispatch::Inline)
+    }
+
+    pub(crate) fn pool(engine: &str) -> Self {
+        Self::new(engine, Dispatch::Pool { workers: 4 })
+    }
+
+    fn new(engine: &str, dispatch: Dispatch) -> Self {
+        Self {
+            engine: engine.parse().unwrap(),
+            dispatch,
+            receive: ReceiveForm::default(),
+        }
+    }
+
+    /// Bytes are received by overlapped operations.
+    #[cfg(windows)]
+    pub(crate) fn overlapped(mut self) -> Self {
+        self.receive = ReceiveForm::Overlapped;
+        self
     }
 
     pub(crate) fn config(self, config: &mut ServiceConfig) {
         config.engine = Some(self.engine);
         config.dispatch = self.dispatch;
+        config.engine_config.receive_form = self.receive;
         config.workers = 1;
     }
 

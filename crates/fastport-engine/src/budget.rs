@@ -5,7 +5,7 @@ const CALLS_MAX: u32 = 32;
 
 /// What a key took of the turn in which it was served last.
 #[derive(Copy, Clone, Default, Debug)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     turn: u64,
     calls: u32,
     bytes: usize,
@@ -13,7 +13,7 @@ pub(super) struct Budget {
 
 impl Budget {
     /// Whether the key may go on in this turn, having at most `bytes_max` bytes in it.
-    pub(super) fn allows(&mut self, turn: u64, bytes_max: usize) -> bool {
+    pub(crate) fn allows(&mut self, turn: u64, bytes_max: usize) -> bool {
         if self.turn != turn {
             *self = Self {
                 turn,
@@ -25,7 +25,7 @@ impl Budget {
     }
 
     /// Notes a call, and the bytes that it moved.
-    pub(super) fn spend(&mut self, bytes: usize) {
+    pub(crate) fn spend(&mut self, bytes: usize) {
         self.calls += 1;
         self.bytes += bytes;
     }

@@ -1,0 +1,139 @@
+//! The IOCP engine with other settings than its default ones, as engines of their own.
+
+use fastport_buffer::{Chunk, SendBatch};
+use fastport_engine::{
+    CloseMode, Drained, Engine, EngineConfig, EngineError, Event, IocpEngine, Key, ListenConfig,
+    ReceiveForm, SocketOptions, Wait,
+};
+use std::io;
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+/// What is different.
+pub(crate) trait Change: 'static {
+    fn change(config: &mut EngineConfig);
+}
+
+/// Bytes are taken by overlapped receives.
+pub(crate) struct ByOverlapped;
+/// Operations that succeed at once make packets as well.
+pub(crate) struct WithPackets;
+
+impl Change for ByOverlapped {
+    fn change(config: &mut EngineConfig) {
+        config.receive_form = ReceiveForm::Overlapped;
+    }
+}
+
+impl Change for WithPackets {
+    fn change(config: &mut EngineConfig) {
+        config.skip_completions = false;
+    }
+}
+
+impl<A: Change, B: Change> Change for (A, B) {
+    fn change(config: &mut EngineConfig) {
+        A::change(config);
+        B::change(config);
+    }
+}
+
+pub(crate) type Overlapped = Changed<ByOverlapped>;
+pub(crate) type EveryPacket = Changed<WithPackets>;
+pub(crate) type OverlappedEveryPacket = Changed<(ByOverlapped, WithPackets)>;
+
+/// The engine as `C` changes it.
+pub(crate) struct Changed<C>(IocpEngine, PhantomData<C>);
+
+impl<C: Change> Engine for Changed<C> {
+    type Accepted = <IocpEngine as Engine>::Accepted;
+    type Waker = <IocpEngine as Engine>::Waker;
+    const NAME: &'static str = IocpEngine::NAME;
+
+    fn open(config: &EngineConfig) -> Result<Self, EngineError> {
+        let mut config = config.clone();
+        C::change(&mut config);
+        Ok(Self(IocpEngine::open(&config)?, PhantomData))
+    }
+
+    fn waker(&self) -> Self::Waker {
+        self.0.waker()
+    }
+
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn listen(&mut self, on: &ListenConfig) -> Result<(Key, SocketAddr), EngineError> {
+        self.0.listen(on)
+    }
+
+    fn connect(&mut self, to: SocketAddr, options: &SocketOptions) -> Result<Key, EngineError> {
+        self.0.connect(to, options)
+    }
+
+    fn adopt(
+        &mut self,
+        socket: Self::Accepted,
+        options: &SocketOptions,
+    ) -> Result<Key, EngineError> {
+        self.0.adopt(socket, options)
+    }
+
+    fn peer_address(&self, key: Key) -> io::Result<SocketAddr> {
+        self.0.peer_address(key)
+    }
+
+    fn arm_recv(&mut self, key: Key) {
+        self.0.arm_recv(key);
+    }
+
+    fn pause_recv(&mut self, key: Key) {
+        self.0.pause_recv(key);
+    }
+
+    fn recycle(&mut self, chunk: Chunk) {
+        self.0.recycle(chunk);
+    }
+
+    fn is_chunk_scarce(&self) -> bool {
+        self.0.is_chunk_scarce()
+    }
+
+    fn send(&mut self, key: Key, batch: SendBatch) {
+        self.0.send(key, batch);
+    }
+
+    fn shutdown_write(&mut self, key: Key) {
+        self.0.shutdown_write(key);
+    }
+
+    fn close(&mut self, key: Key, mode: CloseMode) {
+        self.0.close(key, mode);
+    }
+
+    fn submit(&mut self) -> Result<(), EngineError> {
+        self.0.submit()
+    }
+
+    fn submit_and_wait(&mut self, wait: Wait) -> Result<(), EngineError> {
+        self.0.submit_and_wait(wait)
+    }
+
+    fn next_event(&mut self) -> Option<Event<Self::Accepted>> {
+        self.0.next_event()
+    }
+
+    fn in_flight(&self) -> usize {
+        self.0.in_flight()
+    }
+
+    fn open_keys(&self) -> usize {
+        self.0.open_keys()
+    }
+
+    fn drain(self, deadline: Instant) -> Drained {
+        self.0.drain(deadline)
+    }
+}
