@@ -15,6 +15,7 @@ mod logging;
 mod output;
 mod quantity;
 mod services;
+mod serving;
 mod settings;
 mod signals;
 mod terminal;

@@ -1,21 +1,93 @@
-//! SIGINT and SIGTERM, or Ctrl-C: the first asks for an orderly end, the second ends at once.
+//! Signals and console events: the first asks for an orderly end, the second ends at once.
+//!
+//! On Unix they are SIGINT, SIGTERM and SIGHUP. On Windows they are Ctrl-C and Ctrl-Break, and
+//! closing the console, logging off and shutting down, after which the system leaves a process
+//! about 5 s.
 
+use std::io;
 use std::process::exit;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// The exit status of a process that a second signal ended.
 const STATUS_INTERRUPTED: i32 = 130;
 
-/// Calls `drain` on the first signal, on a thread of its own; ends the process on the second.
+/// How long a drain may take when the system ends the process after about 5 s.
+const FINAL_DRAIN: Duration = Duration::from_secs(3);
+
+/// How much time there is for an orderly end.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Urgency {
+    /// As much as the settings give.
+    Orderly,
+    /// The system is about to end the process.
+    #[cfg_attr(
+        not(any(windows, test)),
+        expect(dead_code, reason = "Unix warns by the same signal")
+    )]
+    Final,
+}
+
+impl Urgency {
+    /// How long a drain may take for which the settings give `drain_timeout`.
+    pub(crate) fn limit(self, drain_timeout: Duration) -> Duration {
+        match self {
+            Self::Orderly => drain_timeout,
+            Self::Final => drain_timeout.min(FINAL_DRAIN),
+        }
+    }
+}
+
+/// Calls `drain` on the first signal, on a thread of its own, and again when it becomes more
+/// urgent; ends the process on the second signal.
 ///
 /// # Errors
 /// When the system refuses, or it was called before.
-pub(crate) fn on_first(drain: impl Fn() + Send + 'static) -> Result<(), ctrlc::Error> {
-    let was_asked = AtomicBool::new(false);
-    ctrlc::set_handler(move || {
-        if was_asked.swap(true, Ordering::AcqRel) {
+pub(crate) fn on_first(drain: impl Fn(Urgency) + Send + Sync + 'static) -> io::Result<()> {
+    let first = First::default();
+    #[cfg(unix)]
+    let outcome = ctrlc::set_handler(move || {
+        first.or_exit();
+        drain(Urgency::Orderly);
+    })
+    .map_err(io::Error::other);
+    #[cfg(windows)]
+    let outcome = fastport_system::console::on_event(move |event| {
+        if event.is_final() {
+            drain(Urgency::Final);
+            // The system ends the process when this returns: the end of `main` comes first.
+            loop {
+                std::thread::park();
+            }
+        }
+        first.or_exit();
+        drain(Urgency::Orderly);
+    });
+    outcome
+}
+
+/// Whether a signal has come.
+#[derive(Default)]
+struct First(AtomicBool);
+
+impl First {
+    /// Returns for the first signal only.
+    fn or_exit(&self) {
+        if self.0.swap(true, Ordering::AcqRel) {
             exit(STATUS_INTERRUPTED);
         }
-        drain();
-    })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_final_drain_ends_before_the_system_ends_the_process() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(Urgency::Orderly.limit(minute), minute);
+        assert!(Urgency::Final.limit(minute) < Duration::from_secs(5));
+        assert_eq!(Urgency::Final.limit(Duration::ZERO), Duration::ZERO);
+    }
 }

@@ -1,11 +1,11 @@
 //! `fastport demo`: a server and a benchmark in one process.
 
 use crate::bench::plan::{Extent, Plan};
-use crate::commands::{bench, server};
+use crate::commands::bench;
 use crate::failure::Failure;
 use crate::output::table;
 use crate::settings::ServerSettings;
-use crate::{descriptors, logging, terminal};
+use crate::{descriptors, logging, serving, terminal};
 use std::time::Duration;
 
 /// How long is measured: with its set-up, well below the 15 s that a first look may take.
@@ -19,8 +19,8 @@ pub(crate) fn run(log: Option<&str>) -> Result<(), Failure> {
     let _log = logging::start(log, "warn")?;
     descriptors::raise_limit();
     let settings = ServerSettings::local();
-    let (service, address) = server::start(&settings)?;
-    terminal::say(server::ready_line(&service, address));
+    let (service, address) = serving::start(&settings)?;
+    terminal::say(serving::ready_line(&service, address));
     let plan = Plan {
         test_name: "demo".into(),
         payload_min: 64,
