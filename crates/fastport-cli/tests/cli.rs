@@ -1,8 +1,11 @@
 //! The program as a user runs it: ready line, client, bench, demo, signals, errors.
 
-use std::io::{BufRead, BufReader, Read};
+#[path = "harness/server.rs"]
+mod server;
+
+use server::Server;
 use std::net::TcpListener;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 const CSV_HEADER: &str = "test_name,iterations,payload_size,avg_latency_ns,min_latency_ns,\
 max_latency_ns,p50_latency_ns,p90_latency_ns,p95_latency_ns,p99_latency_ns,stddev_ns,\
@@ -24,61 +27,6 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A running server; killed when a test fails.
-struct Server {
-    child: Child,
-    output: BufReader<ChildStdout>,
-    ready: String,
-}
-
-impl Server {
-    fn start(arguments: &[&str]) -> Self {
-        let mut command = fastport(&["server", "--listen", "127.0.0.1:0"]);
-        command
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
-        let mut child = command.spawn().expect("the program starts");
-        let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut ready = String::new();
-        output.read_line(&mut ready).expect("a ready line");
-        Self {
-            child,
-            output,
-            ready,
-        }
-    }
-
-    fn address(&self) -> String {
-        self.ready
-            .split_whitespace()
-            .nth(2)
-            .expect("an address")
-            .to_owned()
-    }
-
-    /// Sends SIGTERM and waits: the exit status and the rest of the output.
-    #[cfg(unix)]
-    fn terminate(mut self) -> (Option<i32>, String) {
-        let process = i32::try_from(self.child.id()).expect("a process id");
-        // SAFETY: a signal to a child that was not waited for touches no memory of ours.
-        let outcome = unsafe { libc::kill(process, libc::SIGTERM) };
-        assert_eq!(outcome, 0);
-        let status = self.child.wait().expect("an exit status");
-        let mut rest = String::new();
-        self.output.read_to_string(&mut rest).expect("text");
-        (status.code(), rest)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn the_ready_line_says_what_runs() {
     let server = Server::start(&["--engine", "poll", "--workers", "1", "--dispatch", "pool"]);
@@ -88,7 +36,6 @@ fn the_ready_line_says_what_runs() {
 }
 
 #[test]
-#[cfg(unix)]
 fn a_client_gets_its_echoes_and_the_server_drains() {
     for arguments in [
         &["--engine", "auto"][..],
