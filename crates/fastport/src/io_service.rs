@@ -9,7 +9,7 @@ use crate::dispatch::event_pool::EventPool;
 use crate::session::handle::{Session, SessionId};
 use crate::session::slot::ConnectDone;
 use crate::stats::snapshot::StatsSnapshot;
-use crate::worker::link::{Command, ServiceShared, WorkerLink};
+use crate::worker::link::{Answers, Command, ServiceShared, WorkerLink};
 use crate::worker::receive::panic_text;
 use crate::worker::{Peer, Worker};
 use crate::{CloseReason, Error, Handler};
@@ -231,6 +231,22 @@ impl IoService {
     /// Calls `visit` for each session. Sessions may come and go meanwhile.
     pub fn for_each_session(&self, visit: impl FnMut(&Session)) {
         self.shared.registry.for_each(visit);
+    }
+
+    /// Whether every worker takes its turns: each is asked through its mailbox and has `limit` in
+    /// all to answer. Blocks until all have answered or `limit` is over. False when
+    /// a worker has ended, or stays in a handler for longer than `limit`. Not from a handler that
+    /// runs inline: it would wait for itself.
+    #[must_use]
+    pub fn ping_workers(&self, limit: Duration) -> bool {
+        if self.ended.state.lock().workers > 0 {
+            return false;
+        }
+        let answers = Arc::new(Answers::default());
+        for link in &self.links {
+            link.mailbox.post(Command::Ping(answers.clone()));
+        }
+        answers.wait_for(self.links.len(), limit)
     }
 
     /// Totals since the start.

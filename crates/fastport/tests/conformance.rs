@@ -85,6 +85,7 @@ macro_rules! mount {
                 stopping: a_stop_does_not_wait_for_stalled_peers_past_its_deadline,
                 stopping: a_stop_may_be_asked_for_twice_and_from_a_handler,
                 stopping: a_stopped_service_takes_nobody,
+                stopping: workers_answer_while_they_turn,
             }
         }
     };

@@ -9,11 +9,12 @@ use crate::stats::counters::{Counter, WorkerCounters};
 use crate::{Error, Handler};
 use fastport_engine::{Mailbox, SocketOptions};
 use fastport_protocol::PacketId;
+use parking_lot::{Condvar, Mutex};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Work for a worker from another thread.
 pub(crate) enum Command {
@@ -31,8 +32,33 @@ pub(crate) enum Command {
         handler: Arc<dyn Handler>,
         done: ConnectDone,
     },
+    /// Answer: proof that the worker takes its turns.
+    Ping(Arc<Answers>),
     /// Drain until the deadline, then reset what is left and end.
     Stop { deadline: Instant },
+}
+
+/// How many workers have answered a ping.
+#[derive(Default)]
+pub(crate) struct Answers {
+    count: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl Answers {
+    pub(crate) fn add(&self) {
+        *self.count.lock() += 1;
+        self.changed.notify_all();
+    }
+
+    /// Blocks until there are `wanted`, no longer than `limit`. Whether there are.
+    pub(crate) fn wait_for(&self, wanted: usize, limit: Duration) -> bool {
+        let mut count = self.count.lock();
+        let result = self
+            .changed
+            .wait_while_for(&mut count, |count| *count < wanted, limit);
+        !result.timed_out()
+    }
 }
 
 /// A worker as any thread may hold it.

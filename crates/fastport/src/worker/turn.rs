@@ -77,6 +77,7 @@ impl<E: Engine> Worker<E> {
                 let _ = reply.send(self.on_listen(address, handler));
             }
             Command::Connect { to, handler, done } => self.on_connect(to, handler, done),
+            Command::Ping(answers) => answers.add(),
             Command::Stop { deadline } => self.begin_stop(deadline),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::harness::{End, ID, LIMIT, Peer, Seen, Setup, frame, pattern};
 use fastport::{CloseReason, Error};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 pub(crate) fn a_stop_answers_what_was_received(setup: Setup) {
@@ -93,4 +93,32 @@ pub(crate) fn a_stopped_service_takes_nobody(setup: Setup) {
     assert!(matches!(listened, Err(Error::Stopped)));
     let connected = host.server.service().connect(address, handler, |_| {});
     assert!(matches!(connected, Err(Error::Stopped)));
+}
+
+pub(crate) fn workers_answer_while_they_turn(setup: Setup) {
+    let (release, is_released) = std::sync::mpsc::channel::<()>();
+    let is_released = Mutex::new(is_released);
+    let host = setup.host(
+        |_| {},
+        move |_, _| {
+            let _ = is_released.lock().unwrap().recv();
+        },
+    );
+    let service = host.server.service();
+    assert!(service.ping_workers(LIMIT));
+    let mut peer = host.connect();
+    peer.send(b"stay in the handler");
+    host.packet();
+    // A handler on the pool keeps no worker from its turns; one on the worker does.
+    let is_inline = service.config().dispatch == fastport::Dispatch::Inline;
+    let limit = if is_inline {
+        Duration::from_millis(50)
+    } else {
+        LIMIT
+    };
+    assert_eq!(service.ping_workers(limit), !is_inline);
+    drop(release);
+    assert!(service.ping_workers(LIMIT));
+    host.server.stop(LIMIT);
+    assert!(!service.ping_workers(LIMIT));
 }
