@@ -12,6 +12,9 @@ use std::time::Duration;
 /// The port that FastPort has always used, on this machine only.
 pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:6628";
 
+/// The service's name when none is given.
+const DEFAULT_SERVICE: &str = "fastport";
+
 /// Most threads of one kind that can be asked for.
 const THREADS_MAX: u64 = 1024;
 
@@ -42,6 +45,8 @@ pub(crate) enum Command {
     Bench(BenchArguments),
     /// Run a server and a short benchmark in one process, for a first look.
     Demo,
+    /// Run the server under the system's service manager: systemd, or the SCM of Windows.
+    Service(ServiceArguments),
 }
 
 /// Flags of `fastport server`. Each overrides the configuration file.
@@ -74,6 +79,92 @@ pub(crate) struct ServerArguments {
     /// Configuration file (TOML); flags override it.
     #[arg(long, value_name = "FILE.toml")]
     pub(crate) config: Option<PathBuf>,
+}
+
+/// What `fastport service` is to do.
+#[derive(Args, Debug)]
+pub(crate) struct ServiceArguments {
+    #[command(subcommand)]
+    pub(crate) action: ServiceAction,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum ServiceAction {
+    /// Have the service manager know the server, and start it with the system.
+    Install(InstallArguments),
+    /// Stop the service and have the service manager forget it.
+    Uninstall(NamedService),
+    /// Start the service.
+    Start(NamedService),
+    /// Stop the service; its sessions are drained.
+    Stop(NamedService),
+    /// Show whether the service runs.
+    Status(NamedService),
+    /// Serve, and tell the service manager of it: what the service manager calls.
+    Run(RunArguments),
+}
+
+/// Which service is meant.
+#[derive(Args, Debug)]
+pub(crate) struct NamedService {
+    /// Name of the service.
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_SERVICE, value_parser = parse_service)]
+    pub(crate) name: String,
+    /// A service of this user, not of the system.
+    #[cfg(target_os = "linux")]
+    #[arg(long)]
+    pub(crate) user: bool,
+}
+
+/// Flags of `fastport service install`.
+#[derive(Args, Debug)]
+pub(crate) struct InstallArguments {
+    #[command(flatten)]
+    pub(crate) service: NamedService,
+    /// Whether the service starts with the system.
+    #[arg(long, value_enum, default_value = "automatic")]
+    pub(crate) start: StartKind,
+    /// Program to install [default: this one, where it is].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) program: Option<PathBuf>,
+    /// Configuration file (TOML) of the service.
+    #[arg(long, value_name = "FILE.toml")]
+    pub(crate) config: Option<PathBuf>,
+    /// File that the service logs to [default: stderr, which systemd keeps].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log_file: Option<PathBuf>,
+    /// Only print the unit.
+    #[cfg(target_os = "linux")]
+    #[arg(long)]
+    pub(crate) print: bool,
+    /// Flags of `fastport server`, after `--`.
+    #[arg(last = true, value_name = "FLAGS")]
+    pub(crate) server: Vec<String>,
+}
+
+/// Flags of `fastport service run`.
+#[derive(Args, Debug)]
+pub(crate) struct RunArguments {
+    /// Log to the end of this file and not to stderr.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+}
+
+/// When a service starts.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(crate) enum StartKind {
+    /// With the system.
+    Automatic,
+    /// When somebody asks.
+    Manual,
+}
+
+impl StartKind {
+    pub(crate) fn is_automatic(self) -> bool {
+        self == Self::Automatic
+    }
 }
 
 /// Flags of `fastport client`.
@@ -192,6 +283,20 @@ pub(crate) fn parse_engine(name: &str) -> Result<EngineChoice, String> {
 /// A count within a range, both ends allowed.
 fn count(least: u64, most: u64) -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(least..=most)
+}
+
+/// A name that both managers take, and that is no path.
+fn parse_service(name: &str) -> Result<String, String> {
+    let is_fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let first = name.chars().next();
+    if first.is_some_and(|c| c.is_ascii_alphanumeric())
+        && name.len() <= 200
+        && name.chars().all(is_fine)
+    {
+        Ok(name.into())
+    } else {
+        Err("a name of letters, digits, -, _ and .".into())
+    }
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {

@@ -4,3 +4,4 @@ pub(crate) mod bench;
 pub(crate) mod client;
 pub(crate) mod demo;
 pub(crate) mod server;
+pub(crate) mod service;

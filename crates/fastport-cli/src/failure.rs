@@ -26,11 +26,16 @@ impl Failure {
 
     /// The exit status.
     pub(crate) fn status(&self) -> ExitCode {
-        ExitCode::from(match self {
+        ExitCode::from(self.code())
+    }
+
+    /// The exit status as a number.
+    pub(crate) fn code(&self) -> u8 {
+        match self {
             Self::Usage(_) => 2,
             Self::Runtime(_) | Self::Told => 1,
             Self::Defect(_) => 70,
-        })
+        }
     }
 }
 

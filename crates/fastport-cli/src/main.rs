@@ -1,4 +1,4 @@
-//! FastPort's command line: server, client, bench, demo.
+//! FastPort's command line: server, client, bench, demo, service.
 //!
 //! Exit status: 0 when all went well, 1 when something failed while running, 2 when what was asked
 //! for is wrong, 70 when a worker died, 130 when a second signal ended the process.
@@ -12,6 +12,7 @@ mod commands;
 mod descriptors;
 mod failure;
 mod logging;
+mod manager;
 mod output;
 mod quantity;
 mod services;
@@ -45,6 +46,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(Command::Server(server)) => commands::server::run(server, log),
         Some(Command::Client(client)) => commands::client::run(client, log),
         Some(Command::Bench(bench)) => commands::bench::run(bench, log),
+        Some(Command::Service(service)) => commands::service::run(service, log),
         Some(Command::Demo) => commands::demo::run(log),
     }
 }

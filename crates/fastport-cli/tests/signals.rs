@@ -19,6 +19,13 @@ fn settings() -> String {
 }
 
 #[test]
+fn a_first_signal_drains() {
+    let (status, rest) = Server::start(&["--workers", "1"]).terminate();
+    assert_eq!(status, Some(0), "{rest}");
+    assert!(rest.contains("stopped after"), "{rest}");
+}
+
+#[test]
 fn a_second_signal_ends_a_drain_at_once() {
     let settings = settings();
     let patient = [

@@ -1,0 +1,91 @@
+//! The server as a Windows service: installed, started, talked to, stopped, removed.
+#![cfg(windows)]
+
+use std::net::TcpListener;
+use std::process::{Command, Output};
+
+fn fastport(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_fastport"))
+        .args(arguments)
+        .output()
+        .expect("the program starts")
+}
+
+fn said(output: &Output) -> String {
+    let (out, error) = (&output.stdout, &output.stderr);
+    String::from_utf8_lossy(out).into_owned() + &String::from_utf8_lossy(error)
+}
+
+/// Runs `service VERB --name NAME` and returns what it said.
+#[track_caller]
+fn service(verb: &str, name: &str) -> String {
+    let output = fastport(&["service", verb, "--name", name]);
+    assert!(output.status.success(), "{verb}: {}", said(&output));
+    said(&output)
+}
+
+/// Removes the service when a test fails.
+struct Installed(String);
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        let _ = fastport(&["service", "uninstall", "--name", &self.0]);
+    }
+}
+
+/// A port that was free a moment ago: a service can not tell the test which one it got.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+fn install(name: &str, address: &str, log: &str) -> Installed {
+    let flags = ["--start", "manual", "--log-file", log, "--"];
+    let server = ["--listen", address, "--workers", "1"];
+    let all = [&["service", "install", "--name", name][..], &flags, &server].concat();
+    let output = fastport(&all);
+    assert!(output.status.success(), "{}", said(&output));
+    Installed(name.into())
+}
+
+#[test]
+fn a_service_lives_from_install_to_uninstall() {
+    let name = format!("fastport-test-{}", std::process::id());
+    let address = format!("127.0.0.1:{}", free_port());
+    let log = std::env::temp_dir().join(format!("{name}.log"));
+    let _installed = install(&name, &address, log.to_str().expect("a path"));
+    assert!(service("status", &name).contains("stopped"));
+    let started = service("start", &name);
+    assert!(started.contains("running pid="), "{started}");
+    let client = fastport(&["client", "--connect", &address, "--count", "2"]);
+    assert!(client.status.success(), "{}", said(&client));
+    let stopped = service("stop", &name);
+    assert!(stopped.contains("stopped exit=0"), "{stopped}");
+    service("uninstall", &name);
+    let gone = fastport(&["service", "status", "--name", &name]);
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(said(&gone).contains("service install"), "{}", said(&gone));
+    let text = std::fs::read_to_string(&log).expect("the log");
+    assert!(
+        text.contains("listening on") && text.contains("stopped after"),
+        "{text}"
+    );
+    std::fs::remove_file(&log).expect("the log");
+}
+
+#[test]
+fn a_service_that_can_not_listen_says_so_when_it_is_started() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let name = format!("fastport-taken-{}", std::process::id());
+    let log = std::env::temp_dir().join(format!("{name}.log"));
+    let _installed = install(&name, &address, log.to_str().expect("a path"));
+    let output = fastport(&["service", "start", "--name", &name]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = said(&output);
+    assert!(text.contains("the service has ended"), "{text}");
+    assert!(text.contains("ServiceSpecific(1)"), "{text}");
+    let log_text = std::fs::read_to_string(&log).expect("the log");
+    assert!(log_text.contains("the service failed"), "{log_text}");
+    std::fs::remove_file(&log).expect("the log");
+}
