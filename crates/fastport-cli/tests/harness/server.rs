@@ -75,42 +75,30 @@ mod ask {
     }
 }
 
-/// Asking by console event. It goes to all processes of a group on the sender's console, so the
-/// server gets a group and a console of its own, and the test joins that console to send.
+/// Asking by console event. It goes to a group of processes on the sender's console, so the server
+/// gets a group of its own, and shares the console of the test.
 #[cfg(windows)]
 mod ask {
     use std::io::Error;
     use std::os::windows::process::CommandExt;
     use std::process::Command;
-    use std::sync::Mutex;
     use windows_sys::Win32::System::Console::{
-        ATTACH_PARENT_PROCESS, AttachConsole, CTRL_BREAK_EVENT, FreeConsole,
-        GenerateConsoleCtrlEvent,
+        AllocConsole, CTRL_BREAK_EVENT, GenerateConsoleCtrlEvent, GetConsoleCP,
     };
-    use windows_sys::Win32::System::Threading::{CREATE_NEW_PROCESS_GROUP, CREATE_NO_WINDOW};
-
-    /// A process has one console: tests take turns.
-    static CONSOLE: Mutex<()> = Mutex::new(());
+    use windows_sys::Win32::System::Threading::CREATE_NEW_PROCESS_GROUP;
 
     pub(super) fn prepare(command: &mut Command) {
-        command.creation_flags(CREATE_NEW_PROCESS_GROUP | CREATE_NO_WINDOW);
+        // SAFETY: takes nothing; 0 when there is no console.
+        if unsafe { GetConsoleCP() } == 0 {
+            // SAFETY: takes nothing. Another test may have made one: then it fails, harmlessly.
+            let _ = unsafe { AllocConsole() };
+        }
+        command.creation_flags(CREATE_NEW_PROCESS_GROUP);
     }
 
     pub(super) fn stop(process: u32) {
-        let _turn = CONSOLE
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        // SAFETY: takes no memory. The test's output goes through handles that it keeps.
-        let _ = unsafe { FreeConsole() };
-        // SAFETY: takes a number.
-        let attached = unsafe { AttachConsole(process) };
-        assert_ne!(attached, 0, "no console: {}", Error::last_os_error());
         // SAFETY: takes numbers.
         let sent = unsafe { GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, process) };
         assert_ne!(sent, 0, "not sent: {}", Error::last_os_error());
-        // SAFETY: as above.
-        let _ = unsafe { FreeConsole() };
-        // SAFETY: takes a number; a test that was started without a console stays without.
-        let _ = unsafe { AttachConsole(ATTACH_PARENT_PROCESS) };
     }
 }
