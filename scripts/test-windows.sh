@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# Runs the tests on Windows (under Wine), after holding their names against those of this system:
+# the same cases must be there, but for what tests/windows-skips.txt names with its reason.
+#
+#   scripts/test-windows.sh [--names-only]
+#
+# Needs scripts/provision-windows.sh to have run.
+set -euo pipefail
+. "$(dirname "$0")/windows-environment.sh"
+
+packages=(
+  fastport-buffer fastport-engine fastport-protocol fastport fastport-testkit fastport-cli
+)
+list=$project/tests/windows-skips.txt
+skips_max=5
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+main() {
+  local names_only=false
+  case "${1:-}" in
+    '') ;;
+    --names-only) names_only=true ;;
+    -h | --help) usage && return 0 ;;
+    *) usage >&2 && return 2 ;;
+  esac
+  cd "$project"
+  local package
+  for package in "${packages[@]}"; do
+    names "$package" here cargo
+    names "$package" windows scripts/cargo-windows.sh
+    compare "$package"
+  done
+  check_list
+  if [ "$names_only" = false ]; then
+    run_tests
+  fi
+}
+
+# Writes the test names of package $1 to a file named after $2, by the cargo command $3: the test
+# program, a colon, and the case without the engine that it runs on.
+names() {
+  "$3" test --locked --package "$1" -- --list --format terse >"$work/output" 2>"$work/log" ||
+    { cat "$work/log" >&2 && return 1; }
+  # cargo names each program on stderr, in the order of the lists on stdout; so they are run one by
+  # one, by the paths that it tells.
+  : >"$work/$1.$2.all"
+  local program path
+  while read -r program path; do
+    run_program "$2" "$path" --list --format terse |
+      sed -n "s/\r\$//; s/: test\$//p" | sed "s/^/$program:/" >>"$work/$1.$2.all"
+  done < <(sed -n 's/^ *Running \(unittests\|tests\)[ /].* (\(.*\))$/\2/p' "$work/log" |
+    while read -r path; do echo "$(program_of "$1" "$path") $path"; done)
+  engineless <"$work/$1.$2.all" | sort -u >"$work/$1.$2"
+}
+
+# The name of a test program from its path; that of the crate itself is "lib".
+program_of() {
+  local name=${2##*/}
+  name=${name%-*}
+  if [ "$name" = "${1//-/_}" ]; then echo lib; else echo "$name"; fi
+}
+
+run_program() {
+  local where=$1 path=$2
+  shift 2
+  if [ "$where" = windows ]; then
+    scripts/cargo-windows.sh wine "$path" "$@"
+  else
+    "$path" "$@"
+  fi
+}
+
+# Engines and ways of dispatch are modules at the front of a suite's cases.
+engineless() {
+  sed -E 's/^(conformance:)(io_uring|poll|uring|iocp[a-z_]*)(_inline|_pool)?::/\1/'
+}
+
+compare() {
+  local package=$1 kind name prefix missing=0
+  comm -23 "$work/$package.here" "$work/$package.windows" >"$work/missing"
+  while read -r name; do
+    if ! excused "$package" "$name"; then
+      say "$package: $name does not exist on Windows, and tests/windows-skips.txt does not say why"
+      missing=$((missing + 1))
+    fi
+  done <"$work/missing"
+  say "$package: $(wc -l <"$work/$package.here") cases here, $(wc -l <"$work/$package.windows") on" \
+    "Windows ($(wc -l <"$work/$package.windows.all") with every engine)"
+  [ "$missing" -eq 0 ]
+}
+
+# Whether the list says that tests with this name are about one kernel.
+excused() {
+  local kind package prefix reason
+  while read -r kind package prefix reason; do
+    if [ "$kind $package" = "kernel $1" ] && [[ $2 == "$prefix"* ]]; then
+      return 0
+    fi
+  done <"$list"
+  return 1
+}
+
+# Holds the list itself to what it says of itself.
+check_list() {
+  local kind package name reason count=0
+  while read -r kind package name reason; do
+    case "$kind" in
+      '' | '#') continue ;;
+      skip)
+        count=$((count + 1))
+        grep -qx "conformance:$name" "$work/$package.windows" ||
+          { say "$list: no case $name in $package" && return 1; }
+        ;;
+      kernel)
+        grep -q "^$name" "$work/$package.here" ||
+          { say "$list: nothing begins with $name in $package" && return 1; }
+        ;;
+      *) say "$list: $kind is neither skip nor kernel" && return 1 ;;
+    esac
+    [ -n "$reason" ] || { say "$list: $name has no reason" && return 1; }
+  done <"$list"
+  [ "$count" -le $skips_max ] || { say "$list: $count skips, $skips_max at most" && return 1; }
+  say "$count cases of at most $skips_max are skipped, see tests/windows-skips.txt"
+}
+
+run_tests() {
+  local kind package name reason arguments=() selected=()
+  for package in "${packages[@]}"; do
+    selected+=(--package "$package")
+  done
+  while read -r kind package name reason; do
+    if [ "$kind" = skip ]; then
+      arguments+=(--skip "$name")
+    fi
+  done <"$list"
+  scripts/cargo-windows.sh test --locked "${selected[@]}" --lib --bins --tests -- \
+    "${arguments[@]}"
+}
+
+main "$@"
