@@ -1,0 +1,181 @@
+//! Sessions that are killed in the middle of everything, by either side, under an allocator that
+//! poisons what is freed: no operation completes into memory that is gone, and each session ends
+//! once.
+//!
+//! A program of its own, since the allocator is the process's.
+
+use fastport::{
+    CloseReason, Dispatch, EngineKind, Handler, Packet, PacketId, ReceiveForm, Server, Session,
+    SessionId,
+};
+use fastport_testkit::poison_alloc::{PoisoningAllocator, damaged_blocks};
+use socket2::{Domain, Socket, Type};
+use std::collections::HashMap;
+use std::io::{ErrorKind, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+#[global_allocator]
+static ALLOCATOR: PoisoningAllocator = PoisoningAllocator;
+
+const ROUNDS: usize = 50;
+const SESSIONS: usize = 200;
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What the handler saw of a session.
+enum Seen {
+    Accepted(Session),
+    /// Its peer does not read, so a send is outstanding, and so is the receive.
+    Blocked,
+    Disconnected(SessionId),
+}
+
+/// Answers every packet many times over.
+struct Flooder {
+    seen: Mutex<Sender<Seen>>,
+    answer: Vec<u8>,
+}
+
+impl Flooder {
+    fn note(&self, seen: Seen) {
+        // Those of a round that is over are of no interest.
+        let _ = self.seen.lock().unwrap().send(seen);
+    }
+}
+
+impl Handler for Flooder {
+    fn on_accepted(&self, session: &Session) {
+        self.note(Seen::Accepted(session.clone()));
+    }
+
+    fn on_packet(&self, session: &Session, packet: Packet<'_>) {
+        // More than the kernel takes for a peer that does not read.
+        for _ in 0..8 {
+            if session.send_bytes(packet.id(), &self.answer).is_err() {
+                return;
+            }
+        }
+        if session.received_packets() == 1 {
+            self.note(Seen::Blocked);
+        }
+    }
+
+    fn on_disconnected(&self, session: &Session, _reason: CloseReason) {
+        self.note(Seen::Disconnected(session.id()));
+    }
+}
+
+fn frame(payload: &[u8]) -> Vec<u8> {
+    let size = u16::try_from(payload.len() + 4).unwrap();
+    let id = PacketId::RAW_ECHO.number();
+    [&size.to_be_bytes()[..], &id.to_be_bytes(), payload].concat()
+}
+
+/// A peer that has sent packets, the last of them cut, and reads nothing.
+fn peer(address: SocketAddr, request: &[u8]) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    socket.connect(&address.into()).unwrap();
+    let mut peer = TcpStream::from(socket);
+    peer.set_nonblocking(true).unwrap();
+    match peer.write(request) {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+    }
+    peer
+}
+
+/// Kills each session in one of four ways. The peer, when it is to go on.
+fn kill(index: usize, session: &Session, peer: TcpStream) -> Option<TcpStream> {
+    match index % 4 {
+        0 => {}
+        1 => {
+            let peer = Socket::from(peer);
+            peer.set_linger(Some(Duration::ZERO)).unwrap();
+        }
+        2 => session.disconnect(),
+        _ => {
+            session.disconnect();
+            return Some(peer);
+        }
+    }
+    None
+}
+
+fn round(server: &Server, sees: &Receiver<Seen>, request: &[u8]) {
+    let mut peers: HashMap<SocketAddr, TcpStream> = HashMap::new();
+    for _ in 0..SESSIONS {
+        let peer = peer(server.local_address(), request);
+        peers.insert(peer.local_addr().unwrap(), peer);
+    }
+    let mut ends: HashMap<SessionId, u32> = HashMap::new();
+    let mut sessions = Vec::new();
+    let mut blocked = 0;
+    while sessions.len() < SESSIONS || blocked < SESSIONS {
+        match sees.recv_timeout(LIMIT).expect("sessions in time") {
+            Seen::Accepted(session) => sessions.push(session),
+            Seen::Blocked => blocked += 1,
+            Seen::Disconnected(id) => *ends.entry(id).or_default() += 1,
+        }
+    }
+    let mut left = Vec::new();
+    for (index, session) in sessions.iter().enumerate() {
+        let peer = peers.remove(&session.peer_address()).unwrap();
+        left.extend(kill(index, session, peer));
+    }
+    while ends.len() < SESSIONS {
+        if let Seen::Disconnected(id) = sees.recv_timeout(LIMIT).expect("an end in time") {
+            *ends.entry(id).or_default() += 1;
+        }
+    }
+    assert!(ends.values().all(|times| *times == 1), "{ends:?}");
+    assert_eq!(damaged_blocks(), 0, "memory was written to after its end");
+}
+
+fn nothing_late_touches_a_killed_session(engine: EngineKind, receive_form: ReceiveForm) {
+    let (seen, sees) = channel();
+    let handler = Flooder {
+        seen: Mutex::new(seen),
+        answer: vec![7; 30_000],
+    };
+    let server = Server::builder()
+        .listen("127.0.0.1:0")
+        .config(|config| {
+            config.engine = Some(engine);
+            config.workers = 2;
+            config.dispatch = Dispatch::Inline;
+            config.engine_config.receive_form = receive_form;
+            config.session.flush_timeout = Duration::from_millis(1);
+            config.session.linger_timeout = Duration::from_millis(1);
+            config.session.idle_timeout = Duration::ZERO;
+            config.session.socket.send_buffer = Some(16 * 1024);
+        })
+        .handler(handler)
+        .start()
+        .unwrap();
+    let mut request = frame(&[1; 5_000]).repeat(20);
+    request.truncate(request.len() - 77);
+    for _ in 0..ROUNDS {
+        round(&server, &sees, &request);
+    }
+    let report = server.stop(LIMIT);
+    assert_eq!(report.leaked_operations, 0);
+    assert_eq!(report.stats.accepted, (ROUNDS * SESSIONS) as u64);
+    assert_eq!(damaged_blocks(), 0, "memory was written to after its end");
+}
+
+#[test]
+fn by_every_engine() {
+    let engines = [EngineKind::IoUring, EngineKind::Iocp, EngineKind::Poll];
+    for engine in engines {
+        if EngineKind::choose(Some(engine)).is_err() {
+            continue;
+        }
+        nothing_late_touches_a_killed_session(engine, ReceiveForm::Direct);
+        if engine == EngineKind::Iocp {
+            nothing_late_touches_a_killed_session(engine, ReceiveForm::Overlapped);
+        }
+    }
+}
