@@ -7,6 +7,7 @@
 #
 # After scripts/provision-windows.sh. Builds go to target/windows, beside those of the host.
 set -euo pipefail
+# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/windows-environment.sh"
 
 main() {

@@ -6,6 +6,7 @@
 # Without a target: all that FastPort supports and this machine can not run. The standard library
 # of each is type-checked from source once, which takes about half a minute; nothing is linked.
 set -euo pipefail
+# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/windows-environment.sh"
 
 targets=(

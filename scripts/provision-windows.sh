@@ -10,6 +10,7 @@
 # be root, unless they are there. Everything else goes into one folder, which may be deleted at any
 # time: FASTPORT_WINDOWS_HOME, by default fastport-windows in ~/.cache.
 set -euo pipefail
+# shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/windows-environment.sh"
 
 packages=(

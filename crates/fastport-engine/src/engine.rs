@@ -46,9 +46,10 @@ pub struct EngineConfig {
     pub accept_retry_max: Duration,
     /// How bytes are received (IOCP).
     pub receive_form: ReceiveForm,
-    /// Whether operations that succeed at once are told by the call alone, without a packet (IOCP);
-    /// where the network provider does not permit it there is always a packet.
-    pub skip_completions: bool,
+    /// Whether operations that succeed at once are told by the call alone, without a packet (IOCP).
+    /// Where the network provider does not permit it there is always a packet. `None` is yes, but
+    /// not under Wine, which now and then loses a notice then.
+    pub skip_completions: Option<bool>,
 }
 
 /// How a completion port receives. Either way a connection without traffic holds no buffer: what
@@ -76,7 +77,7 @@ impl Default for EngineConfig {
             accept_retry_min: Duration::from_millis(10),
             accept_retry_max: Duration::from_secs(1),
             receive_form: ReceiveForm::Direct,
-            skip_completions: true,
+            skip_completions: None,
         }
     }
 }

@@ -69,7 +69,7 @@ pub struct IocpEngine {
     /// Keys that have bytes to receive and found no buffer.
     starved: Vec<Key>,
     starved_wait: Duration,
-    /// Listeners that pause, and sends that the kernel had no memory for.
+    /// Listeners that pause, sends that the kernel had no memory for, and closes that take long.
     retries: Vec<(Instant, Key)>,
     /// A key was closed, so that a socket may be free.
     closed_since: bool,
@@ -165,7 +165,9 @@ impl Engine for IocpEngine {
             accept_retry_max: config.accept_retry_max,
             receive_budget: config.receive_budget,
             receive_form: config.receive_form,
-            skip_completions: config.skip_completions,
+            skip_completions: config
+                .skip_completions
+                .unwrap_or_else(|| !settings::is_wine()),
             operations: 0,
             posted_buffers: 0,
             turn: 1,

@@ -113,6 +113,6 @@ conformance!(iocp: fastport_engine::IocpEngine);
 #[cfg(windows)]
 conformance!(iocp_overlapped: crate::variants::Overlapped);
 #[cfg(windows)]
-conformance!(iocp_packets: crate::variants::EveryPacket);
+conformance!(iocp_skipping: crate::variants::Skipping);
 #[cfg(windows)]
-conformance!(iocp_overlapped_packets: crate::variants::OverlappedEveryPacket);
+conformance!(iocp_overlapped_skipping: crate::variants::OverlappedSkipping);

@@ -19,9 +19,9 @@ use std::net::{Shutdown, TcpStream};
 fn every_setting() -> impl Iterator<Item = EngineConfig> {
     let forms = [ReceiveForm::Direct, ReceiveForm::Overlapped];
     forms.into_iter().flat_map(|receive_form| {
-        [true, false].map(|skip_completions| EngineConfig {
+        [true, false].map(|skips| EngineConfig {
             receive_form,
-            skip_completions,
+            skip_completions: Some(skips),
             ..small()
         })
     })

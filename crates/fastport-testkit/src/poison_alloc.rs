@@ -183,7 +183,7 @@ mod tests {
         // SAFETY: the quarantine keeps the block, of which nobody else knows: it is still there.
         assert_eq!(unsafe { pointer.read_volatile() }, POISON);
         // SAFETY: as above.
-        unsafe { pointer.add(40).write_volatile(2) };
+        unsafe { pointer.wrapping_add(40).write_volatile(2) };
         assert_eq!(damaged_blocks(), 1);
         assert_eq!(damaged_blocks(), 1);
     }

@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 /// How long an engine that is dropped without a drain waits for the kernel.
 pub(super) const DROP_PATIENCE: Duration = Duration::from_millis(200);
 
+/// How long cancelled operations may take to end before their socket is closed under them.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
+
 impl IocpEngine {
     /// See [`Engine::close`].
     pub(super) fn start_close(&mut self, key: Key, mode: CloseMode) {
@@ -34,6 +37,19 @@ impl IocpEngine {
         }
         if slot.in_flight.close() {
             self.finish_close(key);
+        } else {
+            self.retries.push((self.now + CANCEL_PATIENCE, key));
+        }
+    }
+
+    /// The operations of a closing key did not end when they were asked to: closes its socket under
+    /// them, which ends what a cancel does not.
+    pub(super) fn close_under_operations(&mut self, key: Key) {
+        if let Some(slot) = self.memory.slots.find(key)
+            && slot.in_flight.any()
+            && slot.socket.take().is_some()
+        {
+            tracing::debug!(?key, "cancelled operations did not end; closed the socket");
         }
     }
 

@@ -12,6 +12,7 @@ use windows_sys::Win32::Networking::WinSock::{
     setsockopt,
 };
 use windows_sys::Win32::Storage::FileSystem::SetFileCompletionNotificationModes;
+use windows_sys::Win32::System::LibraryLoader::{GetModuleHandleA, GetProcAddress};
 use windows_sys::Win32::System::WindowsProgramming::{
     FILE_SKIP_COMPLETION_PORT_ON_SUCCESS, FILE_SKIP_SET_EVENT_ON_HANDLE,
 };
@@ -99,6 +100,15 @@ pub(super) fn skip_packets(socket: &OwnedSocket) -> bool {
     let modes = FILE_SKIP_COMPLETION_PORT_ON_SUCCESS | FILE_SKIP_SET_EVENT_ON_HANDLE;
     // SAFETY: no memory is involved.
     unsafe { SetFileCompletionNotificationModes(handle(socket), modes as u8) != 0 }
+}
+
+/// Whether Windows is Wine, by what its own library offers beyond Microsoft's.
+pub(super) fn is_wine() -> bool {
+    // SAFETY: the name ends with a zero; the library is in every process, for its whole life.
+    let library = unsafe { GetModuleHandleA(c"ntdll.dll".as_ptr().cast()) };
+    // SAFETY: as above; the function is looked for, not called.
+    !library.is_null()
+        && unsafe { GetProcAddress(library, c"wine_get_version".as_ptr().cast()) }.is_some()
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ impl IocpEngine {
         }
     }
 
-    /// Does what was put off and is due. When the next is.
+    /// Does what was put off and is due: accepts, sends, and closes. When the next is.
     fn retry(&mut self) -> Option<Instant> {
         if self.retries.is_empty() {
             return None;
@@ -77,13 +77,15 @@ impl IocpEngine {
             let Some(slot) = self.memory.slots.find(key) else {
                 continue;
             };
-            let listens = matches!(slot.role, Role::Listener(_));
+            let listens = matches!(slot.role, Role::Listener(_)) && slot.in_flight.is_open();
             if at > now && !(listens && sockets_are_back) {
                 self.retries.push((at, key));
             } else if listens {
                 self.post_accepts(key);
             } else if slot.in_flight.is_open() {
                 self.push_send(key);
+            } else {
+                self.close_under_operations(key);
             }
         }
         self.retries.iter().map(|(at, _)| *at).min()

@@ -17,8 +17,8 @@ pub(crate) trait Change: 'static {
 
 /// Bytes are taken by overlapped receives.
 pub(crate) struct ByOverlapped;
-/// Operations that succeed at once make packets as well.
-pub(crate) struct WithPackets;
+/// Operations that succeed at once make no packets, under Wine as well.
+pub(crate) struct BySkipping;
 
 impl Change for ByOverlapped {
     fn change(config: &mut EngineConfig) {
@@ -26,9 +26,9 @@ impl Change for ByOverlapped {
     }
 }
 
-impl Change for WithPackets {
+impl Change for BySkipping {
     fn change(config: &mut EngineConfig) {
-        config.skip_completions = false;
+        config.skip_completions = Some(true);
     }
 }
 
@@ -40,8 +40,8 @@ impl<A: Change, B: Change> Change for (A, B) {
 }
 
 pub(crate) type Overlapped = Changed<ByOverlapped>;
-pub(crate) type EveryPacket = Changed<WithPackets>;
-pub(crate) type OverlappedEveryPacket = Changed<(ByOverlapped, WithPackets)>;
+pub(crate) type Skipping = Changed<BySkipping>;
+pub(crate) type OverlappedSkipping = Changed<(ByOverlapped, BySkipping)>;
 
 /// The engine as `C` changes it.
 pub(crate) struct Changed<C>(IocpEngine, PhantomData<C>);
