@@ -1,5 +1,6 @@
 //! The limit on open descriptors: a thousand sockets pass the usual soft one.
 
+#[cfg(unix)]
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::io;
 
@@ -8,9 +9,19 @@ use std::io;
 ///
 /// # Errors
 /// When the system refuses.
+#[cfg(unix)]
 pub fn raise_limit() -> io::Result<Option<u64>> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit)?;
     Ok(getrlimit(Resource::Nofile).current)
+}
+
+/// Windows has no such limit.
+///
+/// # Errors
+/// None.
+#[cfg(not(unix))]
+pub fn raise_limit() -> io::Result<Option<u64>> {
+    Ok(None)
 }

@@ -2,13 +2,17 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`cores`] | which core a program runs on |
+//! | [`answers`] | what servers that are not FastPort answer |
+//! | `cores` | which core a program runs on |
 //! | [`descriptors`] | how many sockets this process may open |
 //! | [`frames`] | the wire's header, for servers that are not FastPort |
-//! | [`process`] | processor time and memory of a process, from `/proc` |
+//! | `process` | processor time and memory of a process, from `/proc` |
 #![forbid(unsafe_code)]
 
+pub mod answers;
+#[cfg(unix)]
 pub mod cores;
 pub mod descriptors;
 pub mod frames;
+#[cfg(unix)]
 pub mod process;

@@ -6,11 +6,9 @@
 #![forbid(unsafe_code)]
 
 use clap::{Parser, ValueEnum};
+use fastport_bench::answers::answer;
 use fastport_bench::descriptors;
-use fastport_bench::frames::{ECHO, FRAME_BYTES_MAX, RAW_ECHO, first_frame, header};
-use fastport_protocol::commons::ResultCode;
-use fastport_protocol::prost::Message;
-use fastport_protocol::tests::{EchoRequest, EchoResponse};
+use fastport_bench::frames::FRAME_BYTES_MAX;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, Error, ErrorKind};
 use std::net::SocketAddr;
@@ -80,7 +78,9 @@ fn listener(address: SocketAddr) -> io::Result<std::net::TcpListener> {
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
+    #[cfg(unix)]
     socket.set_reuse_address(true)?;
+    #[cfg(unix)]
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
@@ -127,95 +127,5 @@ async fn serve(mut stream: TcpStream) -> io::Result<()> {
         }
         input.copy_within(used..filled, 0);
         filled -= used;
-    }
-}
-
-/// Answers every whole frame of `input`. Returns how many bytes they are, and whether the answers
-/// are those bytes themselves; otherwise they are in `answers`.
-fn answer(input: &[u8], answers: &mut Vec<u8>) -> io::Result<(usize, bool)> {
-    let mut used = 0;
-    let mut same = true;
-    while let Some(frame) = first_frame(&input[used..])
-        .map_err(|_| Error::new(ErrorKind::InvalidData, "a frame smaller than its header"))?
-    {
-        if same && frame.id != RAW_ECHO {
-            same = false;
-            answers.extend_from_slice(&input[..used]);
-        }
-        used += frame.bytes.len();
-        match frame.id {
-            RAW_ECHO if same => {}
-            RAW_ECHO => answers.extend_from_slice(frame.bytes),
-            ECHO => answer_echo(frame.payload, answers)?,
-            // As FastPort does with an id that nothing handles.
-            _ => {}
-        }
-    }
-    Ok((used, same))
-}
-
-fn answer_echo(payload: &[u8], answers: &mut Vec<u8>) -> io::Result<()> {
-    let invalid = |sentence: String| Error::new(ErrorKind::InvalidData, sentence);
-    let request = EchoRequest::decode(payload).map_err(|error| invalid(error.to_string()))?;
-    let response = EchoResponse {
-        header: request.header,
-        result: ResultCode::Ok.into(),
-        data: request.data,
-        data_str: request.data_str,
-    };
-    let header = header(ECHO, response.encoded_len())
-        .ok_or_else(|| invalid("the answer is larger than a frame".to_owned()))?;
-    answers.extend_from_slice(&header);
-    response.encode(answers).map_err(Error::other)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const REQUEST: &[u8] =
-        b"\x00\x16\x00\x01\x0a\x09\x08\x07\x10\x80\xd0\x95\xff\xbc\x31\x1a\x05hello";
-    const RESPONSE: &[u8] =
-        b"\x00\x18\x00\x01\x0a\x09\x08\x07\x10\x80\xd0\x95\xff\xbc\x31\x10\x01\x22\x05hello";
-    const RAW: &[u8] = b"\x00\x06\x00\x02ab";
-
-    fn answered(input: &[u8]) -> (usize, Vec<u8>) {
-        let mut answers = Vec::new();
-        let (used, same) = answer(input, &mut answers).unwrap();
-        (
-            used,
-            if same {
-                input[..used].to_vec()
-            } else {
-                answers
-            },
-        )
-    }
-
-    #[test]
-    fn raw_frames_come_back_as_they_are_and_a_cut_one_waits() {
-        let input = [RAW, RAW, &RAW[..5]].concat();
-        assert_eq!(answered(&input), (12, [RAW, RAW].concat()));
-    }
-
-    #[test]
-    fn answers_of_both_kinds_keep_their_order() {
-        let input = [RAW, REQUEST, RAW].concat();
-        assert_eq!(
-            answered(&input),
-            (input.len(), [RAW, RESPONSE, RAW].concat())
-        );
-    }
-
-    #[test]
-    fn an_id_that_nothing_handles_is_dropped() {
-        let input = [RAW, b"\x00\x05\x00\x09x", RAW].concat();
-        assert_eq!(answered(&input), (input.len(), [RAW, RAW].concat()));
-    }
-
-    #[test]
-    fn a_bad_size_and_a_bad_message_are_errors() {
-        assert!(answer(b"\x00\x03", &mut Vec::new()).is_err());
-        assert!(answer(b"\x00\x05\x00\x01\x0a", &mut Vec::new()).is_err());
     }
 }

@@ -3,7 +3,7 @@
 use super::ServerSettings;
 use crate::arguments::{DispatchKind, parse_engine};
 use crate::quantity::show_duration;
-use fastport::{KeepAlive, Undecodable};
+use fastport::{KeepAlive, ReceiveForm, Undecodable};
 use std::fmt;
 use std::time::Duration;
 
@@ -210,6 +210,21 @@ static KEYS: &[Key] = &[
     }),
     count("engine", "completion_entries", 16, 65_536, |s, v| {
         s.service.engine_config.completion_entries = Some(small(v));
+    }),
+    word(
+        "engine",
+        "receive_form",
+        &["direct", "overlapped"],
+        |s, v| {
+            s.service.engine_config.receive_form = if v == "overlapped" {
+                ReceiveForm::Overlapped
+            } else {
+                ReceiveForm::Direct
+            };
+        },
+    ),
+    flag("engine", "skip_completions", |s, v| {
+        s.service.engine_config.skip_completions = Some(v);
     }),
     flag("socket", "nodelay", |s, v| {
         s.service.session.socket.nodelay = v;
