@@ -161,6 +161,7 @@ pub(crate) enum StartKind {
     Manual,
 }
 
+#[cfg(any(windows, target_os = "linux"))]
 impl StartKind {
     pub(crate) fn is_automatic(self) -> bool {
         self == Self::Automatic

@@ -1,6 +1,8 @@
 //! `fastport service`: installs, steers and runs the server under the system's service manager.
 
-use crate::arguments::{ServiceAction, ServiceArguments};
+#[cfg(any(windows, target_os = "linux"))]
+use crate::arguments::ServiceAction;
+use crate::arguments::ServiceArguments;
 use crate::failure::Failure;
 #[cfg(not(any(windows, target_os = "linux")))]
 use crate::manager::ManagerError;
