@@ -191,6 +191,19 @@ pub enum Wait {
     Forever,
 }
 
+impl Wait {
+    /// How long that is from now, but not past what the engine itself has to do then.
+    pub(crate) fn timeout(self, own: Option<Instant>) -> Option<Duration> {
+        let asked = match self {
+            Self::Poll => return Some(Duration::ZERO),
+            Self::Until(deadline) => Some(deadline),
+            Self::Forever => None,
+        };
+        let until = [asked, own].into_iter().flatten().min()?;
+        Some(until.saturating_duration_since(Instant::now()))
+    }
+}
+
 /// How to end a connection.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum CloseMode {

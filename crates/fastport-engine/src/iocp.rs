@@ -45,6 +45,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::windows::io::OwnedSocket;
 use std::time::{Duration, Instant};
+use winsock::Extensions;
 
 type Event = crate::Event<OwnedSocket>;
 
@@ -69,8 +70,11 @@ pub struct IocpEngine {
     /// Keys that have bytes to receive and found no buffer.
     starved: Vec<Key>,
     starved_wait: Duration,
-    /// Listeners that pause, sends that the kernel had no memory for, and closes that take long.
+    /// Listeners that pause, and sends that the kernel had no memory for.
     retries: Vec<(Instant, Key)>,
+    /// Keys whose operations were cancelled, and when their sockets are closed under them; in the
+    /// order of time.
+    closing: VecDeque<(Instant, Key)>,
     /// A key was closed, so that a socket may be free.
     closed_since: bool,
     accept_retry_min: Duration,
@@ -78,6 +82,8 @@ pub struct IocpEngine {
     receive_budget: usize,
     receive_form: ReceiveForm,
     skip_completions: bool,
+    /// Of the provider of IPv4 sockets, and of that of IPv6.
+    extensions: [Option<Extensions>; 2],
     /// Operations that the kernel holds.
     operations: usize,
     /// Receive buffers that the kernel holds.
@@ -102,6 +108,15 @@ impl IocpEngine {
             Some(Role::Listener(listening)) => listening.posted(),
             _ => 0,
         }
+    }
+
+    /// The functions of a socket's provider; asked for once per address family.
+    fn extensions(&mut self, socket: &OwnedSocket, of: SocketAddr) -> io::Result<Extensions> {
+        let known = &mut self.extensions[usize::from(of.is_ipv6())];
+        if let Some(extensions) = *known {
+            return Ok(extensions);
+        }
+        Ok(*known.insert(Extensions::of(socket)?))
     }
 
     /// Puts a connection or listener into a slot, whose operations are there then.
@@ -160,6 +175,7 @@ impl Engine for IocpEngine {
             starved: Vec::new(),
             starved_wait: receive::STARVED_WAIT_MIN,
             retries: Vec::new(),
+            closing: VecDeque::new(),
             closed_since: false,
             accept_retry_min: config.accept_retry_min,
             accept_retry_max: config.accept_retry_max,
@@ -168,6 +184,7 @@ impl Engine for IocpEngine {
             skip_completions: config
                 .skip_completions
                 .unwrap_or_else(|| !settings::is_wine()),
+            extensions: [None; 2],
             operations: 0,
             posted_buffers: 0,
             turn: 1,

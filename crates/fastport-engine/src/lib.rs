@@ -28,7 +28,7 @@ pub mod key;
 pub mod mailbox;
 #[cfg(unix)]
 pub mod poll;
-#[cfg(windows)]
+mod progress;
 mod slab;
 pub mod socket;
 pub mod timer_wheel;

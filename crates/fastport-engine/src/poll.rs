@@ -28,13 +28,14 @@ mod slots;
 
 pub use poller::PollWaker;
 
+use crate::slab::Slab;
 use crate::{
     CloseMode, Drained, Engine, EngineConfig, EngineError, InFlight, Key, ListenConfig, Op,
     SocketOptions, Wait,
 };
 use fastport_buffer::{Chunk, ChunkStore, SendBatch};
 use poller::Poller;
-use slots::{Role, Slots};
+use slots::{Role, Slot};
 use socket2::SockRef;
 use std::collections::VecDeque;
 use std::io;
@@ -49,7 +50,7 @@ const EVENTS_PER_TURN: u32 = 4096;
 /// One worker's readiness engine.
 pub struct PollEngine {
     poller: Poller,
-    slots: Slots,
+    slots: Slab<Slot>,
     chunks: ChunkStore,
     /// Keys to be served in this turn.
     ready: VecDeque<Key>,
@@ -144,13 +145,7 @@ impl PollEngine {
         if !self.ready.is_empty() || !self.later.is_empty() {
             return Some(Duration::ZERO);
         }
-        let asked = match wait {
-            Wait::Poll => return Some(Duration::ZERO),
-            Wait::Until(deadline) => Some(deadline),
-            Wait::Forever => None,
-        };
-        let until = [asked, retry].into_iter().flatten().min();
-        let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let timeout = wait.timeout(retry);
         let starved = starving.then_some(self.starved_wait);
         [timeout, starved].into_iter().flatten().min()
     }
@@ -177,7 +172,7 @@ impl Engine for PollEngine {
         })?;
         Ok(Self {
             poller,
-            slots: Slots::default(),
+            slots: Slab::default(),
             chunks: ChunkStore::new(config.chunks, config.chunk_bytes),
             ready: VecDeque::new(),
             later: Vec::new(),

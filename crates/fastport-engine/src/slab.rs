@@ -70,6 +70,14 @@ impl<T> Slab<T> {
         Some(Key::new(u32::try_from(index).ok()?, entry.generation))
     }
 
+    /// The whole key of one whose generation lost its high bits on the way.
+    #[cfg(target_os = "linux")]
+    #[inline]
+    pub(crate) fn whole(&self, partial: Key) -> Option<Key> {
+        self.key_at(partial.index())
+            .filter(|key| key.matches(partial))
+    }
+
     /// Ends the use of a place and returns what was there.
     pub(crate) fn free(&mut self, key: Key) -> Option<T> {
         let index = u32::try_from(key.index()).ok()?;
@@ -136,6 +144,11 @@ mod tests {
         assert_eq!(slab.free(first), None);
         assert_eq!(slab.find(second), Some(&mut 'b'));
         assert_eq!(slab.key_at(first.index()), Some(second));
+        #[cfg(target_os = "linux")]
+        assert_eq!(
+            (slab.whole(first), slab.whole(second)),
+            (None, Some(second))
+        );
         assert_eq!((slab.keys(), slab.open()), (vec![second], 1));
     }
 

@@ -31,6 +31,7 @@ mod waker;
 pub use waker::UringWaker;
 
 use crate::kernel_memory::KernelMemory;
+use crate::slab::Slab;
 use crate::{
     CloseMode, Drained, Engine, EngineConfig, EngineError, Event, Key, ListenConfig, Op,
     SocketOptions, Wait, socket,
@@ -40,7 +41,7 @@ use io_uring::cqueue;
 use provided_buffers::ProvidedBuffers;
 use ring::Ring;
 use send_scratch::SendScratch;
-use slots::{Receive, Role, Slots};
+use slots::{Receive, Role, Slot};
 use socket2::SockRef;
 use std::collections::VecDeque;
 use std::io;
@@ -52,7 +53,7 @@ use waker::WakeRead;
 
 /// What the kernel reads or writes while operations are in flight.
 struct Parts {
-    slots: Slots,
+    slots: Slab<Slot>,
     buffers: ProvidedBuffers,
     scratch: SendScratch,
     wake_read: WakeRead,
@@ -128,17 +129,10 @@ impl UringEngine {
 
     /// How long the kernel may wait: as asked, and not past what the engine itself has to do.
     fn timeout(&self, wait: Wait) -> Option<Duration> {
-        let asked = match wait {
-            _ if !self.notices.is_empty() => return Some(Duration::ZERO),
-            Wait::Poll => return Some(Duration::ZERO),
-            Wait::Until(deadline) => Some(deadline),
-            Wait::Forever => None,
-        };
-        let until = [asked, self.next_accept_retry()]
-            .into_iter()
-            .flatten()
-            .min();
-        let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
+        if !self.notices.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let timeout = wait.timeout(self.next_accept_retry());
         let starved = (!self.starved.is_empty()).then_some(self.starved_wait);
         [timeout, starved].into_iter().flatten().min()
     }
@@ -205,7 +199,7 @@ impl Engine for UringEngine {
         let buffers = ProvidedBuffers::new(config.chunks, config.chunk_bytes)
             .map_err(setup("map the ring of receive buffers"))?;
         let parts = Parts {
-            slots: Slots::default(),
+            slots: Slab::default(),
             buffers,
             scratch: SendScratch::default(),
             wake_read: WakeRead::new(waker),
@@ -258,7 +252,7 @@ impl Engine for UringEngine {
 
     /// The options are those of the listener, which its sockets inherited (`tcp(7)`).
     fn adopt(&mut self, socket: OwnedFd, _options: &SocketOptions) -> Result<Key, EngineError> {
-        Ok(self.memory.slots.insert(socket, Role::Session))
+        Ok(self.memory.slots.insert(Slot::new(socket, Role::Session)))
     }
 
     fn peer_address(&self, key: Key) -> io::Result<SocketAddr> {

@@ -121,7 +121,7 @@ impl IocpEngine {
         let listener = socket::listening(on.address, on.backlog)?;
         let address = socket::local_address(&listener)?;
         let listener: OwnedSocket = listener.into();
-        let extensions = Extensions::of(&listener)?;
+        let extensions = self.extensions(&listener, on.address)?;
         self.port.associate(&listener)?;
         let key = self.insert(Slot::new(listener, Role::Session));
         let owner = u32::try_from(key.index()).unwrap_or(u32::MAX);

@@ -38,19 +38,28 @@ impl IocpEngine {
         if slot.in_flight.close() {
             self.finish_close(key);
         } else {
-            self.retries.push((self.now + CANCEL_PATIENCE, key));
+            self.closing.push_back((self.now + CANCEL_PATIENCE, key));
         }
     }
 
-    /// The operations of a closing key did not end when they were asked to: closes its socket under
-    /// them, which ends what a cancel does not.
-    pub(super) fn close_under_operations(&mut self, key: Key) {
-        if let Some(slot) = self.memory.slots.find(key)
-            && slot.in_flight.any()
-            && slot.socket.take().is_some()
-        {
+    /// Closes the sockets of keys whose operations did not end when they were asked to, which ends
+    /// what a cancel does not. When the next key is due.
+    pub(super) fn close_under_operations(&mut self) -> Option<Instant> {
+        while let Some((at, key)) = self.closing.front().copied() {
+            let slots = &mut self.memory.slots;
+            // Nearly always it has ended long ago.
+            let Some(slot) = slots.find(key).filter(|slot| slot.in_flight.any()) else {
+                self.closing.pop_front();
+                continue;
+            };
+            if at > self.now {
+                return Some(at);
+            }
+            slot.socket = None;
+            self.closing.pop_front();
             tracing::debug!(?key, "cancelled operations did not end; closed the socket");
         }
+        None
     }
 
     /// Notes the final packet of an operation, and ends the close that waited for it.

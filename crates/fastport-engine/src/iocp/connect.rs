@@ -28,7 +28,7 @@ impl IocpEngine {
         if to.ip().is_loopback() {
             settings::refuse_at_once(&socket);
         }
-        let extensions = Extensions::of(&socket)?;
+        let extensions = self.extensions(&socket, to)?;
         self.port.associate(&socket)?;
         let skips = self.skip_completions && settings::skip_packets(&socket);
         let connecting = Connecting {

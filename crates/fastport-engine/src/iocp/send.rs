@@ -4,8 +4,9 @@ use super::operation::Operation;
 use super::slots::Slot;
 use super::winsock::{self, Begun};
 use super::{Event, IocpEngine, Parts};
+use crate::progress::Progress;
 use crate::{Key, Op, SendFailure};
-use fastport_buffer::{Piece, SendBatch};
+use fastport_buffer::SendBatch;
 use socket2::SockRef;
 use std::io;
 use std::net::Shutdown;
@@ -26,11 +27,7 @@ const RETRIES_MAX: u32 = 8;
 /// A batch on its way.
 pub(super) struct Sending {
     batch: SendBatch,
-    /// The first piece that did not go whole, and how much of it went.
-    piece: usize,
-    offset: usize,
-    /// Bytes that the kernel took.
-    sent: usize,
+    progress: Progress,
     /// Calls in a row for which the kernel had no memory.
     refusals: u32,
     /// Set when there is nothing more to do but to report it.
@@ -38,7 +35,7 @@ pub(super) struct Sending {
 }
 
 /// How far a send came.
-enum Progress {
+enum Pushed {
     /// A packet will tell.
     Pending,
     /// It is to be tried again after so long.
@@ -51,9 +48,7 @@ impl Sending {
     fn new(batch: SendBatch) -> Self {
         Self {
             batch,
-            piece: 0,
-            offset: 0,
-            sent: 0,
+            progress: Progress::default(),
             refusals: 0,
             ended: None,
         }
@@ -61,8 +56,9 @@ impl Sending {
 
     /// Fills `list` with what the next call takes; how many entries that makes.
     fn next_buffers(&self, list: &mut [WSABUF; PIECES_MAX]) -> usize {
-        let (mut count, mut room, mut skip) = (0, BYTES_MAX, self.offset);
-        for (entry, piece) in list.iter_mut().zip(&self.batch.pieces()[self.piece..]) {
+        let (pieces, mut skip) = self.progress.next(&self.batch, PIECES_MAX);
+        let (mut count, mut room) = (0, BYTES_MAX);
+        for (entry, piece) in list.iter_mut().zip(pieces) {
             let bytes = &piece.as_slice()[skip..];
             let bytes = &bytes[..bytes.len().min(room)];
             if bytes.is_empty() {
@@ -78,37 +74,31 @@ impl Sending {
 
     /// Notes that so many bytes went.
     fn advance(&mut self, bytes: usize) {
-        self.sent += bytes;
-        self.offset += bytes;
+        self.progress.advance(&self.batch, bytes);
         self.refusals = 0;
-        let pieces: &[Piece] = self.batch.pieces();
-        while let Some(piece) = pieces.get(self.piece).filter(|p| p.len() <= self.offset) {
-            self.offset -= piece.len();
-            self.piece += 1;
-        }
     }
 
-    fn end(&mut self, outcome: io::Result<()>) -> Progress {
+    fn end(&mut self, outcome: io::Result<()>) -> Pushed {
         self.ended = Some(outcome);
-        Progress::Ended
+        Pushed::Ended
     }
 }
 
 impl Slot {
     /// Hands over what is left of the batch, until a call is pending or all is gone.
-    fn push_send(&mut self, operation: &Operation) -> Progress {
+    fn push_send(&mut self, operation: &Operation) -> Pushed {
         let (Some(sending), Some(socket)) = (&mut self.sending, &self.socket) else {
-            return Progress::Ended;
+            return Pushed::Ended;
         };
         let mut list = [WSABUF {
             len: 0,
             buf: null_mut(),
         }; PIECES_MAX];
         loop {
-            let count = sending.next_buffers(&mut list);
-            if count == 0 {
+            if sending.progress.is_done(&sending.batch) {
                 return sending.end(Ok(()));
             }
+            let count = sending.next_buffers(&mut list);
             // SAFETY: the pieces' bytes do not move and stay in the slot until `Op::Send` is
             // finished, and so does the OVERLAPPED (`KernelMemory`).
             let begun = unsafe { winsock::send(socket, &list[..count], operation.begin()) };
@@ -119,11 +109,11 @@ impl Slot {
                 },
                 Ok(_) => {
                     self.in_flight.begin(Op::Send);
-                    return Progress::Pending;
+                    return Pushed::Pending;
                 }
                 Err(error) if is_transient(&error) && sending.refusals < RETRIES_MAX => {
                     sending.refusals += 1;
-                    return Progress::Retry(RETRY_WAIT_MIN * (1 << (sending.refusals - 1)));
+                    return Pushed::Retry(RETRY_WAIT_MIN * (1 << (sending.refusals - 1)));
                 }
                 Err(error) => return sending.end(Err(error)),
             }
@@ -153,9 +143,9 @@ impl IocpEngine {
         } = &mut *self.memory;
         let Some(slot) = slots.find(key) else { return };
         match slot.push_send(&operations.of(key.index()).send) {
-            Progress::Pending => self.operations += 1,
-            Progress::Retry(wait) => self.retries.push((self.now + wait, key)),
-            Progress::Ended => self.enqueue(key),
+            Pushed::Pending => self.operations += 1,
+            Pushed::Retry(wait) => self.retries.push((self.now + wait, key)),
+            Pushed::Ended => self.enqueue(key),
         }
     }
 
@@ -193,8 +183,10 @@ impl IocpEngine {
     pub(super) fn take_sent(&mut self, key: Key) -> Option<Event> {
         let slot = self.memory.slots.find(key)?;
         let outcome = slot.sending.as_mut()?.ended.take()?;
-        let Sending { batch, sent, .. } = slot.sending.take()?;
+        let sending = slot.sending.take()?;
+        let sent = sending.progress.sent();
         let result = outcome.map_err(|error| SendFailure { sent, error });
+        let batch = sending.batch;
         Some(Event::Sent { key, batch, result })
     }
 
@@ -217,21 +209,8 @@ fn is_transient(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::progress::tests::{batch, bytes};
     use proptest::prelude::*;
-
-    fn batch(lengths: &[usize]) -> SendBatch {
-        let mut next = 0u8;
-        let mut batch = SendBatch::default();
-        for length in lengths {
-            let mut piece = vec![0; *length];
-            piece.fill_with(|| {
-                next = next.wrapping_add(1);
-                next
-            });
-            batch.push(Piece::Shared(piece.into(), 0..*length));
-        }
-        batch
-    }
 
     proptest! {
         /// Whatever part of each call the kernel takes, the calls make the stream.
@@ -241,8 +220,7 @@ mod tests {
             takes in prop::collection::vec(1usize..4000, 1..20),
         ) {
             let mut sending = Sending::new(batch(&lengths));
-            let pieces = sending.batch.pieces().iter();
-            let whole: Vec<u8> = pieces.flat_map(|p| p.as_slice()).copied().collect();
+            let whole = bytes(sending.batch.pieces());
             let mut takes = takes.iter().cycle();
             let mut stream = Vec::new();
             loop {
@@ -254,9 +232,9 @@ mod tests {
                 }
                 let mut call = Vec::new();
                 for entry in &list[..count] {
-                    let bytes = entry.len as usize;
+                    let length = entry.len as usize;
                     // SAFETY: the entry names a part of a piece, which the batch keeps.
-                    let bytes = unsafe { std::slice::from_raw_parts(entry.buf, bytes) };
+                    let bytes = unsafe { std::slice::from_raw_parts(entry.buf, length) };
                     call.extend_from_slice(bytes);
                 }
                 call.truncate(*takes.next().unwrap());
@@ -264,7 +242,7 @@ mod tests {
                 stream.append(&mut call);
             }
             prop_assert_eq!(&stream, &whole);
-            prop_assert_eq!(sending.sent, whole.len());
+            prop_assert_eq!(sending.progress.sent(), whole.len());
         }
     }
 

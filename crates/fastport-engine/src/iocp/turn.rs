@@ -66,7 +66,7 @@ impl IocpEngine {
         }
     }
 
-    /// Does what was put off and is due: accepts, sends, and closes. When the next is.
+    /// Does what was put off and is due. When the next is.
     fn retry(&mut self) -> Option<Instant> {
         if self.retries.is_empty() {
             return None;
@@ -77,15 +77,13 @@ impl IocpEngine {
             let Some(slot) = self.memory.slots.find(key) else {
                 continue;
             };
-            let listens = matches!(slot.role, Role::Listener(_)) && slot.in_flight.is_open();
+            let listens = matches!(slot.role, Role::Listener(_));
             if at > now && !(listens && sockets_are_back) {
                 self.retries.push((at, key));
             } else if listens {
                 self.post_accepts(key);
             } else if slot.in_flight.is_open() {
                 self.push_send(key);
-            } else {
-                self.close_under_operations(key);
             }
         }
         self.retries.iter().map(|(at, _)| *at).min()
@@ -94,17 +92,11 @@ impl IocpEngine {
     /// How long the port may wait: as asked, and not past what the engine itself has to do.
     pub(super) fn timeout(&mut self, wait: Wait) -> Option<Duration> {
         let starving = self.feed_starved();
-        let retry = self.retry();
+        let retry = [self.retry(), self.close_under_operations()];
         if !self.ready.is_empty() || !self.later.is_empty() {
             return Some(Duration::ZERO);
         }
-        let asked = match wait {
-            Wait::Poll => return Some(Duration::ZERO),
-            Wait::Until(deadline) => Some(deadline),
-            Wait::Forever => None,
-        };
-        let until = [asked, retry].into_iter().flatten().min();
-        let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let timeout = wait.timeout(retry.into_iter().flatten().min());
         let starved = starving.then_some(self.starved_wait);
         [timeout, starved].into_iter().flatten().min()
     }

@@ -72,12 +72,13 @@ impl PollEngine {
 
     /// Puts a socket into a slot and asks for its edges.
     fn insert(&mut self, role: Role) -> io::Result<Key> {
-        let key = self.slots.insert(role);
+        let key = self.slots.insert(Slot::new(role));
         if let Some(slot) = self.slots.find(key)
             && let Some(source) = slot.source()
             && let Err(error) = self.poller.register(key, source)
         {
             let _ = slot.in_flight.close();
+            debug_assert!(!slot.in_flight.any(), "a slot freed with operations");
             self.slots.free(key);
             return Err(error);
         }

@@ -3,6 +3,7 @@
 
 use super::PollEngine;
 use super::slots::{Role, Slot};
+use crate::progress::Progress;
 use crate::{Key, Op, SendFailure};
 use fastport_buffer::{Piece, SendBatch};
 use mio::net::TcpStream;
@@ -24,11 +25,7 @@ const NO_SIGNAL: i32 = 0;
 /// A batch on its way.
 pub(super) struct Sending {
     batch: SendBatch,
-    /// The first piece that did not go whole, and how much of it went.
-    piece: usize,
-    offset: usize,
-    /// Bytes that the kernel took.
-    sent: usize,
+    progress: Progress,
     /// Set when there is nothing more to do but to report it.
     ended: Option<Result<(), SendFailure>>,
 }
@@ -37,19 +34,17 @@ impl Sending {
     fn new(batch: SendBatch) -> Self {
         Self {
             batch,
-            piece: 0,
-            offset: 0,
-            sent: 0,
+            progress: Progress::default(),
             ended: None,
         }
     }
 
     /// Gives the kernel what it takes. True while it takes more later.
     fn push(&mut self, stream: &TcpStream) -> bool {
-        while self.piece < self.batch.pieces().len() {
+        while !self.progress.is_done(&self.batch) {
             match self.write(stream) {
                 Ok(0) => return self.fail(io::ErrorKind::WriteZero.into()),
-                Ok(bytes) => self.advance(bytes),
+                Ok(bytes) => self.progress.advance(&self.batch, bytes),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return self.fail(error),
@@ -60,48 +55,37 @@ impl Sending {
     }
 
     fn fail(&mut self, error: io::Error) -> bool {
-        let sent = self.sent;
+        let sent = self.progress.sent();
         self.ended = Some(Err(SendFailure { sent, error }));
         false
     }
 
     /// One call with as many of the pieces that are left as it takes.
     fn write(&self, stream: &TcpStream) -> io::Result<usize> {
-        let left = &self.batch.pieces()[self.piece..];
-        let left = &left[..left.len().min(PIECES_MAX)];
+        let (left, skip) = self.progress.next(&self.batch, PIECES_MAX);
         if left.len() > PIECES_FEW {
             let mut slices = vec![IoSlice::new(&[]); left.len()];
-            return self.write_from(stream, left, &mut slices);
+            return write_from(stream, left, skip, &mut slices);
         }
         let mut slices = [IoSlice::new(&[]); PIECES_FEW];
-        self.write_from(stream, left, &mut slices[..left.len()])
+        write_from(stream, left, skip, &mut slices[..left.len()])
     }
+}
 
-    fn write_from<'a>(
-        &self,
-        stream: &TcpStream,
-        pieces: &'a [Piece],
-        slices: &mut [IoSlice<'a>],
-    ) -> io::Result<usize> {
-        for (slice, piece) in slices.iter_mut().zip(pieces) {
-            *slice = IoSlice::new(piece.as_slice());
-        }
-        if let Some(first) = slices.first_mut() {
-            first.advance(self.offset);
-        }
-        SockRef::from(stream).send_vectored_with_flags(slices, NO_SIGNAL)
+/// One call with these pieces, but the first `skip` bytes of them. `slices` is as long as `pieces`.
+fn write_from<'a>(
+    stream: &TcpStream,
+    pieces: &'a [Piece],
+    skip: usize,
+    slices: &mut [IoSlice<'a>],
+) -> io::Result<usize> {
+    for (slice, piece) in slices.iter_mut().zip(pieces) {
+        *slice = IoSlice::new(piece.as_slice());
     }
-
-    /// Notes that so many bytes went.
-    fn advance(&mut self, bytes: usize) {
-        self.sent += bytes;
-        self.offset += bytes;
-        let pieces = self.batch.pieces();
-        while let Some(piece) = pieces.get(self.piece).filter(|p| p.len() <= self.offset) {
-            self.offset -= piece.len();
-            self.piece += 1;
-        }
+    if let Some(first) = slices.first_mut() {
+        first.advance(skip);
     }
+    SockRef::from(stream).send_vectored_with_flags(slices, NO_SIGNAL)
 }
 
 impl Slot {

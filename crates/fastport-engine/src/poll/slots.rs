@@ -1,12 +1,8 @@
-//! The worker's connections and listeners: a slab of slots, found by key.
-//!
-//! A slot is in use from [`Slots::insert`] until [`Slots::free`], which the engine calls when it
-//! reports `Closed`. The next use has another generation, so what still names the old one finds
-//! nothing.
+//! What the engine knows of each connection and listener.
 
 use super::send::Sending;
 use crate::budget::Budget;
-use crate::{InFlight, Key, Op};
+use crate::{InFlight, Op};
 use mio::event::Source;
 use mio::net::{TcpListener, TcpStream};
 use std::io;
@@ -47,7 +43,6 @@ pub(super) enum Role {
 
 /// A connection or a listener.
 pub(super) struct Slot {
-    pub(super) generation: u32,
     pub(super) role: Role,
     pub(super) in_flight: InFlight,
     pub(super) receive: Receive,
@@ -64,15 +59,13 @@ pub(super) struct Slot {
     /// Whether the list of starved keys names this slot.
     pub(super) starved: bool,
     pub(super) budget: Budget,
-    used: bool,
 }
 
 impl Slot {
-    fn unused(generation: u32) -> Self {
+    pub(super) fn new(role: Role) -> Self {
         Self {
-            generation,
-            role: Role::Closed,
-            in_flight: InFlight::Closed,
+            role,
+            in_flight: InFlight::default(),
             receive: Receive::Idle,
             sending: None,
             readable: false,
@@ -81,7 +74,6 @@ impl Slot {
             queued: false,
             starved: false,
             budget: Budget::default(),
-            used: false,
         }
     }
 
@@ -111,97 +103,5 @@ impl Slot {
             }
             _ => true,
         }
-    }
-}
-
-/// All slots of one worker.
-#[derive(Default)]
-pub(super) struct Slots {
-    slots: Vec<Slot>,
-    free: Vec<u32>,
-}
-
-impl Slots {
-    /// Takes a free slot.
-    ///
-    /// # Panics
-    /// When 2^32 are in use.
-    pub(super) fn insert(&mut self, role: Role) -> Key {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot::unused(0));
-            u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 slots")
-        });
-        let slot = &mut self.slots[index as usize];
-        *slot = Slot {
-            role,
-            in_flight: InFlight::default(),
-            used: true,
-            ..Slot::unused(slot.generation)
-        };
-        Key::new(index, slot.generation)
-    }
-
-    /// The slot of a key, unless it is stale.
-    #[inline]
-    pub(super) fn find(&mut self, key: Key) -> Option<&mut Slot> {
-        let slot = self.slots.get_mut(key.index())?;
-        (slot.used && slot.generation == key.generation()).then_some(slot)
-    }
-
-    /// As [`Slots::find`], for those who only look.
-    pub(super) fn look(&self, key: Key) -> Option<&Slot> {
-        let slot = self.slots.get(key.index())?;
-        (slot.used && slot.generation == key.generation()).then_some(slot)
-    }
-
-    /// The key that uses the slot of this index.
-    #[inline]
-    pub(super) fn key_at(&self, index: usize) -> Option<Key> {
-        let slot = self.slots.get(index).filter(|slot| slot.used)?;
-        Some(Key::new(u32::try_from(index).ok()?, slot.generation))
-    }
-
-    /// Ends the use of a slot.
-    ///
-    /// # Panics
-    /// In debug builds, when an operation is outstanding.
-    pub(super) fn free(&mut self, key: Key) {
-        let Some(slot) = self.find(key) else { return };
-        debug_assert!(!slot.in_flight.any(), "a slot freed with operations");
-        *slot = Slot::unused(slot.generation.wrapping_add(1));
-        self.free.extend(u32::try_from(key.index()));
-    }
-
-    /// Slots in use.
-    pub(super) fn open(&self) -> usize {
-        self.slots.len() - self.free.len()
-    }
-
-    /// The keys of all slots in use.
-    pub(super) fn keys(&self) -> Vec<Key> {
-        (0..self.slots.len())
-            .filter_map(|index| self.key_at(index))
-            .collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_of_an_earlier_use_finds_nothing() {
-        let mut slots = Slots::default();
-        let first = slots.insert(Role::Closed);
-        assert!(slots.find(first).unwrap().in_flight.close());
-        slots.free(first);
-        assert_eq!(slots.key_at(first.index()), None);
-        let second = slots.insert(Role::Closed);
-        assert_eq!(first.index(), second.index());
-        assert!(slots.find(first).is_none() && slots.look(first).is_none());
-        assert_eq!(slots.key_at(first.index()), Some(second));
-        assert_eq!(slots.keys(), [second]);
-        slots.free(first);
-        assert_eq!(slots.open(), 1);
     }
 }

@@ -6,7 +6,7 @@
 
 use super::UringEngine;
 use super::ops;
-use super::slots::{Accepting, Receive, Role};
+use super::slots::{Accepting, Receive, Role, Slot};
 use crate::{Event, Key, ListenConfig, Op, socket};
 use io_uring::cqueue;
 use socket2::SockRef;
@@ -27,7 +27,7 @@ impl UringEngine {
             retry_at: None,
         };
         let role = Role::Listener(Box::new(accepting));
-        let key = self.memory.slots.insert(listener.into(), role);
+        let key = self.memory.slots.insert(Slot::new(listener.into(), role));
         self.arm_accept(key);
         Ok((key, address))
     }
@@ -138,7 +138,7 @@ impl UringEngine {
     /// See [`Engine::connect`](crate::Engine::connect).
     pub(super) fn start_connecting(&mut self, socket: OwnedFd, to: SocketAddr) -> Key {
         let role = Role::Connecting(Box::new(to.into()));
-        let key = self.memory.slots.insert(socket, role);
+        let key = self.memory.slots.insert(Slot::new(socket, role));
         if let Some(slot) = self.memory.slots.find(key)
             && let (Role::Connecting(address), Some(socket)) = (&slot.role, &slot.socket)
         {

@@ -8,8 +8,9 @@ use super::ops;
 use super::send_scratch::PIECES_MAX;
 use super::slots::{Sending, Slot};
 use super::{Parts, UringEngine};
+use crate::progress::Progress;
 use crate::{Event, Key, Op, SendFailure};
-use fastport_buffer::{Piece, SendBatch};
+use fastport_buffer::SendBatch;
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -25,7 +26,10 @@ impl UringEngine {
         }
         debug_assert!(slot.sending.is_none(), "two sends of one key");
         if slot.sending.is_none() {
-            slot.sending = Some(Sending { batch, sent: 0 });
+            slot.sending = Some(Sending {
+                batch,
+                progress: Progress::default(),
+            });
             self.push_send(key);
         }
     }
@@ -42,7 +46,7 @@ impl UringEngine {
         else {
             return;
         };
-        let (pieces, skip) = unsent(sending.batch.pieces(), sending.sent);
+        let (pieces, skip) = sending.progress.next(&sending.batch, PIECES_MAX);
         let entry = match pieces {
             [piece] => ops::send(socket, key, &piece.as_slice()[skip..]),
             _ => {
@@ -74,8 +78,8 @@ impl UringEngine {
         let sending = slot.sending.as_mut()?;
         let again = match usize::try_from(result) {
             Ok(bytes) => {
-                sending.sent += bytes;
-                bytes > 0 && sending.sent < sending.batch.bytes()
+                sending.progress.advance(&sending.batch, bytes);
+                bytes > 0 && !sending.progress.is_done(&sending.batch)
             }
             Err(_) => matches!(-result, libc::EINTR | libc::EAGAIN),
         };
@@ -83,8 +87,9 @@ impl UringEngine {
             self.push_send(key);
             return None;
         }
-        let Sending { batch, sent } = slot.sending.take()?;
-        let result = if sent == batch.bytes() {
+        let Sending { batch, progress } = slot.sending.take()?;
+        let sent = progress.sent();
+        let result = if progress.is_done(&batch) {
             Ok(())
         } else if result < 0 {
             let error = io::Error::from_raw_os_error(-result);
@@ -94,61 +99,5 @@ impl UringEngine {
             Err(SendFailure { sent, error })
         };
         Some(Event::Sent { key, batch, result })
-    }
-}
-
-/// The pieces that the next submission takes when `sent` bytes are gone, and how much of the first
-/// one is gone too.
-fn unsent(pieces: &[Piece], sent: usize) -> (&[Piece], usize) {
-    let mut skip = sent;
-    let mut first = 0;
-    while let Some(piece) = pieces.get(first).filter(|piece| piece.len() <= skip) {
-        skip -= piece.len();
-        first += 1;
-    }
-    let rest = &pieces[first..];
-    (&rest[..rest.len().min(PIECES_MAX)], skip)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn pieces(lengths: &[usize]) -> Vec<Piece> {
-        let mut next = 0u8;
-        let mut piece = |length: &usize| {
-            let bytes: Vec<u8> = (0..*length)
-                .map(|_| {
-                    next = next.wrapping_add(1);
-                    next
-                })
-                .collect();
-            Piece::Shared(bytes.into(), 0..*length)
-        };
-        lengths.iter().map(&mut piece).collect()
-    }
-
-    proptest! {
-        /// Wherever a send is cut, what is left is the rest of the stream.
-        #[test]
-        fn the_rest_follows_what_was_sent(
-            lengths in prop::collection::vec(1usize..20, 1..20),
-            cut in 0.0..1.0f64,
-        ) {
-            let pieces = pieces(&lengths);
-            let whole: Vec<u8> = pieces.iter().flat_map(|p| p.as_slice()).copied().collect();
-            let sent = (whole.len() as f64 * cut) as usize;
-            let (rest, skip) = unsent(&pieces, sent);
-            let rest: Vec<u8> = rest.iter().flat_map(|p| p.as_slice()).copied().collect();
-            prop_assert_eq!(&rest[skip..], &whole[sent..]);
-        }
-    }
-
-    #[test]
-    fn a_submission_takes_no_more_pieces_than_a_message_may_have() {
-        let pieces = pieces(&[1; PIECES_MAX * 2 + 1]);
-        assert_eq!(unsent(&pieces, 0).0.len(), PIECES_MAX);
-        assert_eq!(unsent(&pieces, PIECES_MAX * 2).0.len(), 1);
     }
 }
