@@ -50,7 +50,7 @@ pub(crate) enum Command {
 }
 
 /// Flags of `fastport server`. Each overrides the configuration file.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct ServerArguments {
     /// Address to listen on; port 0 lets the system choose [default: 127.0.0.1:6628].
     #[arg(long, value_name = "ADDR")]
@@ -130,7 +130,8 @@ pub(crate) struct InstallArguments {
     /// Configuration file (TOML) of the service.
     #[arg(long, value_name = "FILE.toml")]
     pub(crate) config: Option<PathBuf>,
-    /// File that the service logs to [default: stderr, which systemd keeps].
+    /// File that the service logs to [default: stderr, which systemd keeps; on Windows
+    /// NAME.log in %ProgramData%\fastport].
     #[arg(long, value_name = "FILE")]
     pub(crate) log_file: Option<PathBuf>,
     /// Only print the unit.
@@ -143,7 +144,7 @@ pub(crate) struct InstallArguments {
 }
 
 /// Flags of `fastport service run`.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct RunArguments {
     /// Log to the end of this file and not to stderr.
     #[arg(long, value_name = "FILE")]

@@ -2,8 +2,9 @@
 //!
 //! What is common to both: what is installed, and what can go wrong. The folder holds the rest.
 
-use crate::arguments::{Arguments, Command, InstallArguments, ServiceAction};
+use crate::arguments::{Arguments, Command, InstallArguments, RunArguments, ServiceAction};
 use crate::failure::Failure;
+use crate::settings::{ServerSettings, SettingsError};
 use clap::Parser;
 use std::ffi::OsString;
 use std::io;
@@ -68,6 +69,8 @@ impl From<ManagerError> for Failure {
 pub(crate) struct Launch {
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<OsString>,
+    /// What the arguments say.
+    run: RunArguments,
 }
 
 #[cfg_attr(not(any(windows, target_os = "linux")), expect(dead_code))]
@@ -87,10 +90,10 @@ impl Launch {
             })?,
         };
         let mut arguments: Vec<OsString> = vec!["service".into(), "run".into()];
-        let paths = [
-            ("--config", &install.config),
-            ("--log-file", &install.log_file),
-        ];
+        let log_file = install.log_file.clone();
+        #[cfg(windows)]
+        let log_file = log_file.or_else(|| scm::default_log_file(&install.service.name));
+        let paths = [("--config", &install.config), ("--log-file", &log_file)];
         for (flag, path) in paths {
             if let Some(path) = path {
                 arguments.push(flag.into());
@@ -103,21 +106,34 @@ impl Launch {
             .chain(arguments.clone());
         let parsed = Arguments::try_parse_from(whole)
             .map_err(|error| ManagerError::Argument(error.to_string()))?;
-        if let Some(Command::Service(service)) = &parsed.command
-            && let ServiceAction::Run(run) = &service.action
-        {
-            let paths = [&run.server.config, &run.log_file];
-            if let Some(path) = paths.into_iter().flatten().find(|path| path.is_relative()) {
-                return Err(ManagerError::Argument(format!(
-                    "{}: a service has another current folder; give the whole path",
-                    path.display()
-                )));
-            }
+        let run = match parsed.command {
+            Some(Command::Service(service)) => match service.action {
+                ServiceAction::Run(run) => Some(run),
+                _ => None,
+            },
+            _ => None,
+        };
+        let run = run.ok_or_else(|| ManagerError::Argument("no flags of a server".into()))?;
+        let paths = [&run.server.config, &run.log_file];
+        if let Some(path) = paths.into_iter().flatten().find(|path| path.is_relative()) {
+            return Err(ManagerError::Argument(format!(
+                "{}: a service has another current folder; give the whole path",
+                path.display()
+            )));
         }
         Ok(Self {
             program: absolute(&program)?,
             arguments,
+            run,
         })
+    }
+
+    /// The settings that the service will have, as far as they are known now.
+    ///
+    /// # Errors
+    /// When the configuration file can not be read, or something in it is wrong.
+    pub(crate) fn settings(&self) -> Result<ServerSettings, SettingsError> {
+        ServerSettings::resolve(&self.run.server)
     }
 }
 

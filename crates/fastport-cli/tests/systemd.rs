@@ -215,3 +215,17 @@ fn systemd_understands_the_units() {
     }
     std::fs::remove_dir_all(folder).expect("the folder");
 }
+
+#[test]
+fn wrong_settings_are_told_when_the_service_is_installed() {
+    let path = std::env::temp_dir().join(format!("fastport-wrong-{}.toml", std::process::id()));
+    std::fs::write(&path, "[server]\nworkres = 2\n").expect("a file");
+    let config = path.to_str().expect("a path");
+    let output = fastport(&["service", "install", "--user", "--config", config])
+        .output()
+        .expect("the program starts");
+    std::fs::remove_file(&path).expect("the file");
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("workres"), "{text}");
+}

@@ -89,3 +89,45 @@ fn a_service_that_can_not_listen_says_so_when_it_is_started() {
     assert!(log_text.contains("the service failed"), "{log_text}");
     std::fs::remove_file(&log).expect("the log");
 }
+
+/// A configuration file that the program refuses.
+fn wrong_settings(name: &str) -> std::path::PathBuf {
+    let path = std::env::temp_dir().join(format!("{name}.toml"));
+    std::fs::write(&path, "[server]\nworkres = 2\n").expect("a file");
+    path
+}
+
+#[test]
+fn wrong_settings_are_told_when_the_service_is_installed() {
+    let name = format!("fastport-wrong-{}", std::process::id());
+    let settings = wrong_settings(&name);
+    let config = settings.to_str().expect("a path");
+    let output = fastport(&["service", "install", "--name", &name, "--config", config]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("workres"), "{}", said(&output));
+    std::fs::remove_file(&settings).expect("the file");
+}
+
+#[test]
+fn settings_that_went_wrong_since_are_in_the_log_that_a_service_has_by_default() {
+    let name = format!("fastport-since-{}", std::process::id());
+    let settings = std::env::temp_dir().join(format!("{name}.toml"));
+    std::fs::write(&settings, "[server]\nworkers = 1\n").expect("a file");
+    let config = settings.to_str().expect("a path");
+    let install = ["service", "install", "--name", &name, "--start", "manual"];
+    let output = fastport(&[&install[..], &["--config", config]].concat());
+    assert!(output.status.success(), "{}", said(&output));
+    let _installed = Installed(name.clone());
+    wrong_settings(&name);
+    let output = fastport(&["service", "start", "--name", &name]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = said(&output);
+    assert!(text.contains("ServiceSpecific(2)"), "{text}");
+    let folder = std::env::var_os("ProgramData").expect("a folder");
+    let log = std::path::PathBuf::from(folder).join("fastport");
+    let log = log.join(format!("{name}.log"));
+    let text = std::fs::read_to_string(&log).expect("the log");
+    assert!(text.contains("workres"), "{text}");
+    std::fs::remove_file(&log).expect("the log");
+    std::fs::remove_file(&settings).expect("the file");
+}

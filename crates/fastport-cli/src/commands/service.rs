@@ -22,7 +22,7 @@ pub(crate) fn run(arguments: &ServiceArguments, log: Option<&str>) -> Result<(),
         ServiceAction::Uninstall(service) => systemd::uninstall(service),
         ServiceAction::Start(service) => systemd::control(service, &["start"]),
         ServiceAction::Stop(service) => systemd::control(service, &["stop"]),
-        ServiceAction::Status(service) => systemd::control(service, &["status", "--no-pager"]),
+        ServiceAction::Status(service) => systemd::status(service),
         ServiceAction::Run(run) => systemd::run(run, log),
     }
 }

@@ -5,6 +5,7 @@ use crate::arguments::InstallArguments;
 use crate::failure::Failure;
 use crate::terminal;
 use std::io;
+use std::path::PathBuf;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 use windows_service::Error;
@@ -14,6 +15,9 @@ use windows_service::service::{
     ServiceStatus, ServiceType,
 };
 use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
+
+/// What is added to a drain's time for the steps after it.
+pub(super) const DRAIN_MARGIN: Duration = Duration::from_secs(2);
 
 /// How often a service is asked for its state while it starts or stops.
 const ASK_INTERVAL: Duration = Duration::from_millis(100);
@@ -27,6 +31,7 @@ const ASKS_MAX: u32 = 600;
 /// No permission, a name that is taken, arguments that no service can be started with.
 pub(crate) fn install(install: &InstallArguments) -> Result<(), Failure> {
     let launch = Launch::of(install)?;
+    let drain = launch.settings()?.drain_timeout;
     let name = &install.service.name;
     let info = ServiceInfo {
         name: name.into(),
@@ -59,6 +64,10 @@ pub(crate) fn install(install: &InstallArguments) -> Result<(), Failure> {
             "recovery",
             service.set_failure_actions_on_non_crash_failures(true),
         ),
+        (
+            "time to drain before a shutdown",
+            service.set_preshutdown_timeout(drain.saturating_add(DRAIN_MARGIN)),
+        ),
     ] {
         if let Err(error) = outcome {
             eprintln!("warning: {}", refused(&format!("no {what}"), &error));
@@ -66,6 +75,12 @@ pub(crate) fn install(install: &InstallArguments) -> Result<(), Failure> {
     }
     terminal::say(format_args!("installed {name}"));
     Ok(())
+}
+
+/// Where a service logs to unless told otherwise: it has no stderr.
+pub(super) fn default_log_file(name: &str) -> Option<PathBuf> {
+    let folder = PathBuf::from(std::env::var_os("ProgramData")?).join("fastport");
+    Some(folder.join(format!("{name}.log")))
 }
 
 /// Stops the service if it runs, and makes the manager forget it.
@@ -176,7 +191,7 @@ fn wait_for(service: &Service, wanted: ServiceState) -> Result<(), ManagerError>
             return Err(ManagerError::Refused {
                 what: "the service has ended".into(),
                 why: format!("{:?}", query(service)?.exit_code),
-                hint: "; its log file (--log-file of install) says why",
+                hint: "; its log file says why: --log-file of install, or %ProgramData%\\fastport",
             });
         }
         let _ = clock.recv_timeout(ASK_INTERVAL);

@@ -2,7 +2,7 @@
 //!
 //! The manager's dispatcher keeps the main thread; the server lives on the thread that it makes.
 
-use super::scm::refused;
+use super::scm::{DRAIN_MARGIN, refused};
 use crate::arguments::RunArguments;
 use crate::failure::Failure;
 use crate::logging;
@@ -13,9 +13,10 @@ use fastport::IoService;
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
+use tracing_appender::non_blocking::WorkerGuard;
 use windows_service::define_windows_service;
 use windows_service::service::{
     ServiceControl, ServiceControlAccept, ServiceExitCode, ServiceState, ServiceStatus, ServiceType,
@@ -31,14 +32,10 @@ const START_HINT: Duration = Duration::from_secs(10);
 /// Most of what is told of how long a drain lasts: the manager counts milliseconds in 32 bits.
 const HINT_MAX: Duration = Duration::from_secs(3_600);
 
-/// What is added to a drain's time for the steps after it.
-const HINT_MARGIN: Duration = Duration::from_secs(2);
-
 /// What `service run` was called with, for the thread that the manager's dispatcher makes.
 struct Run {
-    settings: ServerSettings,
+    arguments: RunArguments,
     log: Option<String>,
-    log_file: Option<PathBuf>,
 }
 
 static RUN: OnceLock<Run> = OnceLock::new();
@@ -48,12 +45,12 @@ define_windows_service!(ffi_service_main, service_main);
 /// Serves as a service until the manager stops it.
 ///
 /// # Errors
-/// Wrong settings, or a process that the manager did not start.
+/// A process that the manager did not start. Anything else is told to the manager, which would
+/// otherwise only see that the service does not answer.
 pub(crate) fn run(arguments: &RunArguments, log: Option<&str>) -> Result<(), Failure> {
     let run = Run {
-        settings: ServerSettings::resolve(&arguments.server)?,
+        arguments: arguments.clone(),
         log: log.map(Into::into),
-        log_file: arguments.log_file.clone(),
     };
     // Set once: a process runs one command.
     let _ = RUN.set(run);
@@ -65,11 +62,8 @@ pub(crate) fn run(arguments: &RunArguments, log: Option<&str>) -> Result<(), Fai
 /// The service's thread.
 fn service_main(_arguments: Vec<OsString>) {
     let Some(run) = RUN.get() else { return };
-    let log = logging::start_to(
-        run.log.as_deref(),
-        run.settings.log.as_deref().unwrap_or("info"),
-        run.log_file.as_deref(),
-    );
+    let settings = ServerSettings::resolve(&run.arguments.server).map_err(Failure::from);
+    let log = start_log(run, settings.as_ref().ok());
     let news = NewsBox::new();
     let stop = news.stopper();
     let handler = move |control| match control {
@@ -97,7 +91,7 @@ fn service_main(_arguments: Vec<OsString>) {
     };
     supervisor.pending(ServiceState::StartPending, START_HINT);
     let outcome = match &log {
-        Ok(_) => serve(&run.settings, &news, &supervisor),
+        Ok(_) => settings.and_then(|settings| serve(&settings, &news, &supervisor)),
         Err(failure) => Err(Failure::Runtime(failure.to_string())),
     };
     let exit = match outcome {
@@ -110,6 +104,17 @@ fn service_main(_arguments: Vec<OsString>) {
     // The process may end as soon as the manager knows: what is queued is written before.
     drop(log);
     supervisor.set(ServiceState::Stopped, exit, 0, Duration::ZERO);
+}
+
+/// Starts to log, as far as it is known how.
+fn start_log(run: &Run, settings: Option<&ServerSettings>) -> Result<WorkerGuard, Failure> {
+    let filter = settings.and_then(|settings| settings.log.as_deref());
+    let file = run.arguments.log_file.as_deref();
+    if let Some(folder) = file.and_then(Path::parent) {
+        // If it can not be made the file can not be opened, and that says why.
+        let _ = std::fs::create_dir_all(folder);
+    }
+    logging::start_to(run.log.as_deref(), filter.unwrap_or("info"), file)
 }
 
 /// The manager, as the service tells it of its state.
@@ -128,7 +133,11 @@ impl Scm {
 
     fn set(&self, state: ServiceState, exit: ServiceExitCode, checkpoint: u32, hint: Duration) {
         let controls_accepted = match state {
-            ServiceState::Running => ServiceControlAccept::STOP | ServiceControlAccept::SHUTDOWN,
+            ServiceState::Running => {
+                ServiceControlAccept::STOP
+                    | ServiceControlAccept::PRESHUTDOWN
+                    | ServiceControlAccept::SHUTDOWN
+            }
             _ => ServiceControlAccept::empty(),
         };
         let status = ServiceStatus {
@@ -158,6 +167,6 @@ impl Supervisor for Scm {
     }
 
     fn draining(&self, _service: &IoService, left: Duration) {
-        self.pending(ServiceState::StopPending, left.saturating_add(HINT_MARGIN));
+        self.pending(ServiceState::StopPending, left.saturating_add(DRAIN_MARGIN));
     }
 }

@@ -14,8 +14,11 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
+
+/// With which `systemctl status` ends for a unit that does not run (systemctl(1), "Exit status").
+const NOT_RUNNING: i32 = 3;
 
 /// More than the time between two steps of a drain: while they come, the manager waits.
 const DRAIN_EXTENSION: Duration = Duration::from_secs(5);
@@ -25,11 +28,13 @@ const DRAIN_EXTENSION: Duration = Duration::from_secs(5);
 /// # Errors
 /// No systemd, no permission, arguments that no service can be started with.
 pub(crate) fn install(install: &InstallArguments) -> Result<(), Failure> {
-    let text = unit::text(&Launch::of(install)?, install.service.user)?;
+    let launch = Launch::of(install)?;
+    let text = unit::text(&launch, install.service.user)?;
     if install.print {
         terminal::say(text.trim_end());
         return Ok(());
     }
+    launch.settings()?;
     require_systemd(&install.service)?;
     let path = unit_path(&install.service)?;
     let file_error = |source| ManagerError::File {
@@ -74,6 +79,20 @@ pub(crate) fn uninstall(service: &NamedService) -> Result<(), Failure> {
 pub(crate) fn control(service: &NamedService, verb: &[&str]) -> Result<(), Failure> {
     require_systemd(service)?;
     Ok(systemctl(service, verb, true)?)
+}
+
+/// Shows what the manager says of the unit. That it does not run is an answer, as on Windows.
+///
+/// # Errors
+/// No systemd, no such unit.
+pub(crate) fn status(service: &NamedService) -> Result<(), Failure> {
+    require_systemd(service)?;
+    let verb = ["status", "--no-pager"];
+    let status = call(service, &verb, true)?;
+    if status.success() || status.code() == Some(NOT_RUNNING) {
+        return Ok(());
+    }
+    Err(refused(&verb, status.to_string()).into())
 }
 
 /// What the manager calls: serves, and tells it of each step.
@@ -138,8 +157,21 @@ impl Supervisor for Systemd {
     }
 }
 
-/// Runs `systemctl`, with the unit's name where `names_unit` says so.
+/// Runs `systemctl`, with the unit's name where `names_unit` says so; it must succeed.
 fn systemctl(service: &NamedService, verb: &[&str], names_unit: bool) -> Result<(), ManagerError> {
+    let status = call(service, verb, names_unit)?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(refused(verb, status.to_string()))
+    }
+}
+
+fn call(
+    service: &NamedService,
+    verb: &[&str],
+    names_unit: bool,
+) -> Result<ExitStatus, ManagerError> {
     let mut command = Command::new("systemctl");
     if service.user {
         command.arg("--user");
@@ -148,18 +180,16 @@ fn systemctl(service: &NamedService, verb: &[&str], names_unit: bool) -> Result<
     if names_unit {
         command.arg(unit_name(service));
     }
-    let refused = |why: String| ManagerError::Refused {
+    command
+        .status()
+        .map_err(|error| refused(verb, error.to_string()))
+}
+
+fn refused(verb: &[&str], why: String) -> ManagerError {
+    ManagerError::Refused {
         what: format!("systemctl {}", verb.join(" ")),
         why,
         hint: "",
-    };
-    let status = command
-        .status()
-        .map_err(|error| refused(error.to_string()))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(refused(status.to_string()))
     }
 }
 
