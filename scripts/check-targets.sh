@@ -4,7 +4,8 @@
 #   scripts/check-targets.sh [TARGET...]
 #
 # Without a target: all that FastPort supports and this machine can not run. The standard library
-# of each is type-checked from source once, which takes about half a minute; nothing is linked.
+# of each is type-checked from source once; nothing is linked. From nothing it takes one to three
+# minutes a target, and some seconds later on.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/windows-environment.sh"
@@ -23,7 +24,7 @@ main() {
     '') ;;
     *) targets=("$@") ;;
   esac
-  need_packages do rustc-web cargo-web rust-web-src
+  need_packages install rustc-web cargo-web rust-web-src
   mkdir -p "$home"
   local target
   for target in "${targets[@]}"; do

@@ -17,7 +17,7 @@ if [ ${#load[@]} -eq 0 ]; then
 fi
 targets=${CARGO_TARGET_DIR:-$project/target}
 programs=$targets/windows/$windows/release
-servers=(fastport peer-tokio peer-compio)
+servers=(fastport peer-tokio peer-tokio-per-thread peer-compio)
 work=$(mktemp -d)
 server=
 trap 'stop_server; rm -rf "$work"' EXIT
@@ -31,9 +31,11 @@ main() {
   scripts/cargo-windows.sh build --quiet --release --locked --package fastport-cli
   scripts/cargo-windows.sh build --quiet --release --locked --manifest-path bench/Cargo.toml \
     --bin peer-tokio --bin peer-compio
-  local round name
+  local round name order=("${servers[@]}")
   for round in $(seq "$rounds"); do
-    for name in "${servers[@]}"; do
+    # Each round in the other direction: what comes first is not always the same.
+    mapfile -t order < <(printf '%s\n' "${order[@]}" | tac)
+    for name in "${order[@]}"; do
       measure "$name" >>"$work/$name"
       say "round $round: $name $(tail -n 1 "$work/$name") messages/s"
     done
@@ -48,20 +50,31 @@ main() {
 
 measure() {
   local address
-  if [ "$1" = fastport ]; then
-    start_server "$programs/fastport.exe" server --workers 1
-  else
-    start_server "$programs/$1.exe"
-  fi
+  case "$1" in
+    fastport) start_server fastport.exe server --workers 1 --dispatch inline --log warn ;;
+    peer-tokio-per-thread) start_server peer-tokio.exe --flavor per-thread ;;
+    *) start_server "$1.exe" ;;
+  esac
   address=$(awk '/^listening on/ {print $3; exit}' "$work/output" | tr -d '\r')
   timeout 120 "$targets/release/fastport" bench --connect "$address" --raw --warmup 5 \
-    "${load[@]}" --json 2>/dev/null </dev/null | figure
+    "${load[@]}" --json >"$work/figures" 2>/dev/null </dev/null
   stop_server
+  if [ "$(number connection_losses)" -ne 0 ] ||
+    [ "$(number measured_responses)" -ne "$(number measured_requests)" ]; then
+    say "$1 lost messages or sessions"
+    return 1
+  fi
+  number packets_per_sec
+}
+
+# A number from the load generator's JSON, without its fraction.
+number() {
+  sed -nE "s/.*\"$1\": *([0-9]+).*/\1/p" "$work/figures" | head -n 1
 }
 
 start_server() {
   : >"$work/output"
-  scripts/cargo-windows.sh wine "$@" --listen 127.0.0.1:0 >"$work/output" 2>/dev/null </dev/null &
+  scripts/cargo-windows.sh wine "$programs/$1" "${@:2}" --listen 127.0.0.1:0 >"$work/output" 2>/dev/null </dev/null &
   server=$!
   local try
   for try in $(seq 100); do
@@ -77,11 +90,6 @@ stop_server() {
     wait "$server" 2>/dev/null || true
     server=
   fi
-}
-
-# Messages a second from the load generator's JSON.
-figure() {
-  sed -n 's/.*"packets_per_sec": *\([0-9]*\).*/\1/p' | head -n 1
 }
 
 median() {

@@ -20,7 +20,7 @@ packages=(
 )
 
 main() {
-  local mode=do
+  local mode=install
   case "${1:-}" in
     '') ;;
     --dry-run) mode=dry ;;

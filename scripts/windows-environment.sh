@@ -21,6 +21,9 @@ wineserver=/usr/lib/wine/wineserver64
 # The oldest Rust that the workspace takes.
 rust_wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$project/Cargo.toml")
 
+# The scripts read what cargo says.
+unset CARGO_TERM_QUIET
+
 say() {
   printf '%s: %s\n' "$(basename "$0" .sh)" "$*" >&2
 }
@@ -90,13 +93,17 @@ need_packages() {
 # RUSTC_BOOTSTRAP is set for this build alone: crates that look for a nightly compiler would find
 # one.
 build_library() {
-  local target=$1 how=$2 sysroot seed stamp artifact
+  local target=$1 how=$2 sysroot seed stamp artifact profile=dev built=debug
   sysroot=$(sysroot_of "$target")
-  stamp="$("$rustc" -vV | sha256sum | cut -c 1-16)-$how-2"
+  stamp="$("$rustc" -vV | sha256sum | cut -c 1-16)-$how-3"
   if [ "$(cat "$sysroot/stamp" 2>/dev/null || true)" = "$stamp" ]; then
     return 0
   fi
   say "building the standard library for $target"
+  # Only what runs need be fast.
+  if [ "$how" = build ]; then
+    profile=release built=release
+  fi
   rm -rf "$sysroot"
   mkdir -p "$sysroot/lib/rustlib/$target/lib"
   seed=$(mktemp -d "$home/library.XXXXXX")
@@ -113,14 +120,14 @@ debug = "line-tables-only"
 [workspace]
 TOML
   (
-    cd "$seed"
+    cd "$seed" || return 1
     # With bitcode, since the release profile optimises across crates.
     unset CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS RUSTC_WRAPPER RUSTUP_TOOLCHAIN
     export RUSTC=$rustc RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Cembed-bitcode=yes CARGO_TARGET_DIR=$seed/target
-    "$cargo" "$how" --quiet --release --target "$target" \
+    "$cargo" "$how" --quiet --profile "$profile" --target "$target" \
       -Z build-std=std,panic_unwind,proc_macro,test >&2
   )
-  for artifact in "$seed/target/$target/release/deps/"*.r{lib,meta}; do
+  for artifact in "$seed/target/$target/$built/deps/"*.r{lib,meta}; do
     case "${artifact##*/}" in
       liblibrary_seed-* | '*'*) ;;
       *) cp "$artifact" "$sysroot/lib/rustlib/$target/lib/" ;;
@@ -143,5 +150,6 @@ target_environment() {
   export RUSTC=$rustc RUSTDOC=/usr/bin/rustdoc CARGO=$cargo PATH=/usr/bin:$PATH
   export CARGO_BUILD_TARGET=$target
   export "$variable=--sysroot=$(sysroot_of "$target") $flags"
-  export RUSTDOCFLAGS="--sysroot=$(sysroot_of "$target") ${RUSTDOCFLAGS:-}"
+  RUSTDOCFLAGS="--sysroot=$(sysroot_of "$target") ${RUSTDOCFLAGS:-}"
+  export RUSTDOCFLAGS
 }
