@@ -313,10 +313,17 @@ impl ChunkStore {
         }
     }
 
+    /// Whether a chunk views a buffer of this store.
+    #[must_use]
+    #[inline]
+    pub fn owns(&self, chunk: &Chunk) -> bool {
+        Arc::ptr_eq(&chunk.memory, &self.memory)
+    }
+
     /// Gives a chunk back on the owner's thread: no atomic read-modify-write when it is the last
     /// view. A chunk of another store, or a copy, is dropped.
     pub fn recycle(&mut self, chunk: Chunk) {
-        let ours = Arc::ptr_eq(&chunk.memory, &self.memory);
+        let ours = self.owns(&chunk);
         // Acquire: pairs with the release of other views that were dropped elsewhere.
         let last = chunk.memory.references(chunk.id).load(Ordering::Acquire) == 1;
         if ours && last {

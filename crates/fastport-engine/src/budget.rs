@@ -24,6 +24,12 @@ impl Budget {
         self.calls < CALLS_MAX && self.bytes < bytes_max
     }
 
+    /// Whether bytes were moved in this turn.
+    #[cfg(windows)]
+    pub(crate) fn has_moved(self, turn: u64) -> bool {
+        self.turn == turn && self.bytes > 0
+    }
+
     /// Notes a call, and the bytes that it moved.
     pub(crate) fn spend(&mut self, bytes: usize) {
         self.calls += 1;

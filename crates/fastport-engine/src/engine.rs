@@ -46,6 +46,9 @@ pub struct EngineConfig {
     pub accept_retry_max: Duration,
     /// How bytes are received (IOCP).
     pub receive_form: ReceiveForm,
+    /// Connections that may have a receive posted in advance with [`ReceiveForm::Adaptive`]; each
+    /// has a page of memory pinned while it does. 0 is the same as [`ReceiveForm::Direct`] (IOCP).
+    pub posted_receives: u16,
     /// Whether operations that succeed at once are told by the call alone, without a packet (IOCP).
     /// Where the network provider does not permit it there is always a packet. `None` is yes, but
     /// not under Wine, which now and then loses a notice then.
@@ -56,9 +59,12 @@ pub struct EngineConfig {
 /// waits is a receive of no bytes.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
 pub enum ReceiveForm {
+    /// As `Direct` at first and again after a pause; while bytes keep coming for a connection, a
+    /// receive with a buffer is posted in advance, for a bounded number of connections.
+    #[default]
+    Adaptive,
     /// When there are bytes they are read by calls that do not wait: no receive buffer is ever the
     /// kernel's.
-    #[default]
     Direct,
     /// When there are bytes an overlapped receive takes them: one more completion each, unless it
     /// is skipped.
@@ -76,7 +82,8 @@ impl Default for EngineConfig {
             completion_entries: None,
             accept_retry_min: Duration::from_millis(10),
             accept_retry_max: Duration::from_secs(1),
-            receive_form: ReceiveForm::Direct,
+            receive_form: ReceiveForm::default(),
+            posted_receives: 1024,
             skip_completions: None,
         }
     }

@@ -12,9 +12,12 @@
 //! | `winsock`, `settings` | the calls, and what their returns mean |
 //! | `turn` | what is served in a turn, and how long it may wait |
 //! | `slots` | what is known of each connection and listener |
+//! | `buffers` | what is received into |
+//! | `steady` | for which connections a receive is posted in advance |
 //! | `accept`, `connect`, `receive`, `send`, `close` | what is begun, and what its end leads to |
 
 mod accept;
+mod buffers;
 mod close;
 mod connect;
 mod operation;
@@ -23,6 +26,7 @@ mod receive;
 mod send;
 mod settings;
 mod slots;
+mod steady;
 mod turn;
 mod winsock;
 
@@ -35,7 +39,8 @@ use crate::{
     CloseMode, Drained, Engine, EngineConfig, EngineError, Key, ListenConfig, ReceiveForm,
     SocketOptions, Wait,
 };
-use fastport_buffer::{Chunk, ChunkStore, SendBatch};
+use buffers::Buffers;
+use fastport_buffer::{Chunk, SendBatch};
 use operation::Operations;
 use port::Port;
 use slots::{Role, Slot};
@@ -45,6 +50,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::windows::io::OwnedSocket;
 use std::time::{Duration, Instant};
+use steady::Steady;
 use winsock::Extensions;
 
 type Event = crate::Event<OwnedSocket>;
@@ -53,7 +59,7 @@ type Event = crate::Event<OwnedSocket>;
 struct Parts {
     slots: Slab<Slot>,
     operations: Operations,
-    chunks: ChunkStore,
+    buffers: Buffers,
 }
 
 /// One worker's completion port. It stays on the thread that opened it.
@@ -65,11 +71,14 @@ pub struct IocpEngine {
     memory: KernelMemory<Parts>,
     /// Keys to be served in this turn.
     ready: VecDeque<Key>,
-    /// Keys whose budget is spent.
+    /// Whether the last turn began with a look into the port.
+    asks_port: bool,
+    /// Keys whose budget is spent, or whose turn comes after what is sent for them.
     later: Vec<Key>,
     /// Keys that have bytes to receive and found no buffer.
     starved: Vec<Key>,
     starved_wait: Duration,
+    steady: Steady,
     /// Listeners that pause, and sends that the kernel had no memory for.
     retries: Vec<(Instant, Key)>,
     /// Keys whose operations were cancelled, and when their sockets are closed under them; in the
@@ -163,17 +172,23 @@ impl Engine for IocpEngine {
             action: "make the completion port",
             source,
         })?;
+        let posted = match config.receive_form {
+            ReceiveForm::Adaptive => config.posted_receives,
+            ReceiveForm::Direct | ReceiveForm::Overlapped => 0,
+        };
         Ok(Self {
             port,
             memory: KernelMemory::new(Parts {
                 slots: Slab::default(),
                 operations: Operations::default(),
-                chunks: ChunkStore::new(config.chunks, config.chunk_bytes),
+                buffers: Buffers::new(config.chunks, config.chunk_bytes, posted),
             }),
             ready: VecDeque::new(),
+            asks_port: true,
             later: Vec::new(),
             starved: Vec::new(),
             starved_wait: receive::STARVED_WAIT_MIN,
+            steady: Steady::new(posted),
             retries: Vec::new(),
             closing: VecDeque::new(),
             closed_since: false,
@@ -241,11 +256,11 @@ impl Engine for IocpEngine {
 
     #[inline]
     fn recycle(&mut self, chunk: Chunk) {
-        self.memory.chunks.recycle(chunk);
+        self.memory.buffers.recycle(chunk);
     }
 
     fn is_chunk_scarce(&self) -> bool {
-        self.memory.chunks.is_scarce()
+        self.memory.buffers.is_scarce()
     }
 
     fn send(&mut self, key: Key, batch: SendBatch) {
@@ -267,8 +282,15 @@ impl Engine for IocpEngine {
 
     fn submit_and_wait(&mut self, wait: Wait) -> Result<(), EngineError> {
         let timeout = self.timeout(wait);
-        let outcome = self.port.harvest(timeout);
+        // What needs no packet is done first; the port is asked one turn later at most.
+        let idle = self.ready.is_empty() && self.later.is_empty();
+        self.asks_port = idle || !self.asks_port;
+        let outcome = match self.asks_port {
+            true => self.port.harvest(timeout),
+            false => Ok(()),
+        };
         self.now = Instant::now();
+        self.look_at_steady();
         self.turn += 1;
         self.events_left = turn::EVENTS_MAX;
         self.ready.extend(self.later.drain(..));

@@ -54,6 +54,8 @@ pub struct PollEngine {
     chunks: ChunkStore,
     /// Keys to be served in this turn.
     ready: VecDeque<Key>,
+    /// Whether the last turn began with a look into the kernel's queue.
+    asks_kernel: bool,
     /// Keys whose budget is spent.
     later: Vec<Key>,
     /// Keys that have bytes to read and found no buffer.
@@ -175,6 +177,7 @@ impl Engine for PollEngine {
             slots: Slab::default(),
             chunks: ChunkStore::new(config.chunks, config.chunk_bytes),
             ready: VecDeque::new(),
+            asks_kernel: true,
             later: Vec::new(),
             starved: Vec::new(),
             starved_wait: receive::STARVED_WAIT_MIN,
@@ -279,12 +282,19 @@ impl Engine for PollEngine {
 
     fn submit_and_wait(&mut self, wait: Wait) -> Result<(), EngineError> {
         let timeout = self.timeout(wait);
-        let outcome = self.poller.wait(timeout);
+        // What calls have ended is told first; the kernel is asked one turn later at most.
+        self.asks_kernel = self.ready.is_empty() || !self.asks_kernel;
+        let outcome = match self.asks_kernel {
+            true => self.poller.wait(timeout),
+            false => Ok(()),
+        };
         self.now = Instant::now();
         self.turn += 1;
         self.events_left = EVENTS_PER_TURN;
         outcome.map_err(|source| EngineError::Queue { source })?;
-        self.note_edges();
+        if self.asks_kernel {
+            self.note_edges();
+        }
         self.ready.extend(self.later.drain(..));
         Ok(())
     }

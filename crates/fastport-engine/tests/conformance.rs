@@ -111,6 +111,10 @@ conformance!(uring: fastport_engine::UringEngine);
 #[cfg(windows)]
 conformance!(iocp: fastport_engine::IocpEngine);
 #[cfg(windows)]
+conformance!(iocp_direct: crate::variants::Direct);
+#[cfg(windows)]
+conformance!(iocp_direct_skipping: crate::variants::DirectSkipping);
+#[cfg(windows)]
 conformance!(iocp_overlapped: crate::variants::Overlapped);
 #[cfg(windows)]
 conformance!(iocp_skipping: crate::variants::Skipping);

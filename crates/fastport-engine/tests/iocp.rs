@@ -10,14 +10,18 @@ mod driver;
 
 use driver::{Driver, PATIENCE, batch, now, pattern, reset, small};
 use fastport_engine::{
-    CloseMode, Engine, EngineConfig, Event, IocpEngine, ReceiveForm, SocketOptions, Wait,
+    CloseMode, Engine, EngineConfig, Event, IocpEngine, Key, ReceiveForm, SocketOptions, Wait,
 };
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
 /// Each form of receiving, with and without packets for what succeeds at once.
 fn every_setting() -> impl Iterator<Item = EngineConfig> {
-    let forms = [ReceiveForm::Direct, ReceiveForm::Overlapped];
+    let forms = [
+        ReceiveForm::Adaptive,
+        ReceiveForm::Direct,
+        ReceiveForm::Overlapped,
+    ];
     forms.into_iter().flat_map(|receive_form| {
         [true, false].map(|skips| EngineConfig {
             receive_form,
@@ -52,6 +56,110 @@ fn an_idle_connection_has_one_operation_and_no_buffer() {
         assert_eq!(driver.engine.in_flight(), listening + 50, "{config:?}");
         driver.finish();
     }
+}
+
+/// A turn in which nothing happens but what the engine does for itself.
+fn settle(driver: &mut Driver<IocpEngine>) {
+    driver.engine.submit_and_wait(Wait::Poll).unwrap();
+    let event = driver.engine.next_event();
+    assert!(event.is_none(), "{:?}", event.as_ref().map(driver::name));
+}
+
+/// A connection for which a receive is posted in advance, since bytes kept coming.
+fn steady(driver: &mut Driver<IocpEngine>) -> (Key, TcpStream) {
+    let (key, mut client) = driver.session();
+    driver.engine.arm_recv(key);
+    let posted = driver.engine.posted_buffers();
+    for _ in 0..100 {
+        client.write_all(b"ping").unwrap();
+        assert_eq!(driver.receive_exactly(key, 4), b"ping");
+        driver.engine.send(key, batch(b"pong"));
+        driver.sent(key);
+        client.read_exact(&mut [0; 4]).unwrap();
+        settle(driver);
+        if driver.engine.posted_buffers() > posted {
+            return (key, client);
+        }
+    }
+    panic!("no receive is posted");
+}
+
+#[test]
+fn a_connection_whose_bytes_stop_coming_gives_its_buffer_back() {
+    let mut driver = Driver::<IocpEngine>::new();
+    let listening = driver.engine.in_flight();
+    let (key, mut client) = steady(&mut driver);
+    let start = now();
+    while driver.engine.posted_buffers() > 0 {
+        assert!(now() - start < PATIENCE, "the buffer stays posted");
+        driver.quiet();
+    }
+    driver.quiet();
+    // It waits without one, and is as good as before.
+    assert_eq!(driver.engine.in_flight(), listening + 1);
+    client.write_all(b"late").unwrap();
+    assert_eq!(driver.receive_exactly(key, 4), b"late");
+    client.shutdown(Shutdown::Write).unwrap();
+    driver.peer_finished(key);
+    driver.finish();
+}
+
+#[test]
+fn no_more_receives_are_posted_than_allowed() {
+    let mut driver = Driver::<IocpEngine>::with(&EngineConfig {
+        posted_receives: 1,
+        ..small()
+    });
+    let _first = steady(&mut driver);
+    let (second, mut client) = driver.session();
+    driver.engine.arm_recv(second);
+    for _ in 0..20 {
+        client.write_all(b"ping").unwrap();
+        assert_eq!(driver.receive_exactly(second, 4), b"ping");
+        settle(&mut driver);
+        assert!(driver.engine.posted_buffers() <= 1);
+    }
+    driver.finish();
+}
+
+#[test]
+fn a_posted_receive_takes_part_of_what_is_longer_than_its_buffer() {
+    let mut driver = Driver::<IocpEngine>::new();
+    let (key, mut client) = steady(&mut driver);
+    let bytes = pattern(50_000);
+    client.write_all(&bytes).unwrap();
+    assert_eq!(driver.receive_exactly(key, bytes.len()), bytes);
+    driver.finish();
+}
+
+/// The buffer is the kernel's until its packet has come, whatever happens to the connection.
+#[test]
+fn a_posted_buffer_comes_back_however_the_connection_ends() {
+    let mut driver = Driver::<IocpEngine>::new();
+    for mode in [CloseMode::Orderly, CloseMode::Abort] {
+        let (key, _client) = steady(&mut driver);
+        driver.engine.close(key, mode);
+        driver.closed(key);
+        assert_eq!(driver.engine.posted_buffers(), 0);
+    }
+    let (key, client) = steady(&mut driver);
+    drop(client);
+    driver.peer_finished(key);
+    assert_eq!(driver.engine.posted_buffers(), 0);
+    driver.close(key);
+
+    let (key, mut client) = steady(&mut driver);
+    driver.engine.pause_recv(key);
+    driver.paused(key);
+    assert_eq!(driver.engine.posted_buffers(), 0);
+    client.write_all(b"kept").unwrap();
+    driver.quiet();
+    driver.engine.arm_recv(key);
+    assert_eq!(driver.receive_exactly(key, 4), b"kept");
+
+    // And with the engine's own end while it is posted.
+    let _posted = steady(&mut driver);
+    driver.finish();
 }
 
 #[test]

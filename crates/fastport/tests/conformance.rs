@@ -112,6 +112,10 @@ mount!(iocp_inline, Setup::inline("iocp"));
 #[cfg(windows)]
 mount!(iocp_pool, Setup::pool("iocp"));
 #[cfg(windows)]
+mount!(iocp_direct_inline, Setup::inline("iocp").direct());
+#[cfg(windows)]
+mount!(iocp_direct_pool, Setup::pool("iocp").direct());
+#[cfg(windows)]
 mount!(iocp_overlapped_inline, Setup::inline("iocp").overlapped());
 #[cfg(windows)]
 mount!(iocp_overlapped_pool, Setup::pool("iocp").overlapped());

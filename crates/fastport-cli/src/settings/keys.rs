@@ -214,15 +214,18 @@ static KEYS: &[Key] = &[
     word(
         "engine",
         "receive_form",
-        &["direct", "overlapped"],
+        &["adaptive", "direct", "overlapped"],
         |s, v| {
-            s.service.engine_config.receive_form = if v == "overlapped" {
-                ReceiveForm::Overlapped
-            } else {
-                ReceiveForm::Direct
+            s.service.engine_config.receive_form = match v {
+                "overlapped" => ReceiveForm::Overlapped,
+                "direct" => ReceiveForm::Direct,
+                _ => ReceiveForm::Adaptive,
             };
         },
     ),
+    count("engine", "posted_receives", 0, 32_768, |s, v| {
+        s.service.engine_config.posted_receives = u16::try_from(v).unwrap_or(u16::MAX);
+    }),
     flag("engine", "skip_completions", |s, v| {
         s.service.engine_config.skip_completions = Some(v);
     }),

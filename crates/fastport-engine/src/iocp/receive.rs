@@ -10,14 +10,15 @@
 //!
 //! A pause needs no cancel while only the wait is outstanding: it takes nothing. The result of the
 //! wait tells nothing but that it ended; only a receive tells bytes from the end of the stream.
+//! [`steady`](super::steady) says for which connections a receive stands in the place of the wait.
 
+use super::buffers::{Buffer, Buffers};
 use super::operation::Operation;
 use super::slots::{Receive, Role, Slot};
 use super::turn::Served;
 use super::winsock::{self, Begun};
 use super::{Event, IocpEngine, Parts};
 use crate::{Key, Op, ReceiveForm};
-use fastport_buffer::ChunkStore;
 use socket2::SockRef;
 use std::io::{self, Read};
 use std::time::Duration;
@@ -36,6 +37,8 @@ enum Outcome {
     Pending,
     /// There is nothing now.
     Nothing,
+    /// The kernel has no memory for a buffer that waits.
+    Refused,
     Failed(io::Error),
 }
 
@@ -94,10 +97,34 @@ impl IocpEngine {
             Receive::Armed if !slot.in_flight.has(Op::Recv) => {}
             _ => return Served::Idle,
         }
-        if !slot.readable && !self.post_wait(key) {
-            return Served::Idle;
+        if !slot.readable {
+            // What is sent for these bytes goes first: the next may be there when it has gone.
+            if slot.budget.has_moved(self.turn) {
+                return Served::NextTurn;
+            }
+            if !slot.lucky || self.receive_form == ReceiveForm::Overlapped {
+                return self.await_bytes(key);
+            }
         }
         self.receive_some(key)
+    }
+
+    /// Posts what tells of the next bytes: a receive for a connection with steady traffic, else a
+    /// wait.
+    fn await_bytes(&mut self, key: Key) -> Served {
+        let parts = &mut *self.memory;
+        if parts
+            .slots
+            .look(key)
+            .is_some_and(|slot| slot.pace.is_steady())
+            && let Some(page) = parts.buffers.acquire_page()
+        {
+            return self.receive_into(key, page);
+        }
+        match self.post_wait(key) {
+            true => self.receive_some(key),
+            false => Served::Idle,
+        }
     }
 
     /// Waits for bytes. True when there are some, or a failure, already.
@@ -114,6 +141,7 @@ impl IocpEngine {
         let overlapped = operations.of(key.index()).receive.begin();
         // SAFETY: it stays in place until `Op::Recv` is finished (`Operations`, `KernelMemory`).
         let begun = unsafe { winsock::wait_for_bytes(socket, overlapped) };
+        slot.lucky |= matches!(begun, Ok(Begun::Done));
         match begun {
             Ok(Begun::Done) if slot.skips => slot.readable = true,
             Ok(_) => {
@@ -130,68 +158,92 @@ impl IocpEngine {
 
     /// One receive of a connection that has bytes, or may have.
     fn receive_some(&mut self, key: Key) -> Served {
-        let Parts {
-            slots,
-            operations,
-            chunks,
-        } = &mut *self.memory;
+        let Parts { slots, buffers, .. } = &mut *self.memory;
         let Some(slot) = slots.find(key) else {
             return Served::Idle;
         };
         if !slot.budget.allows(self.turn, self.receive_budget) {
             return Served::NextTurn;
         }
-        let Some(id) = chunks.acquire() else {
-            return Served::Starved;
+        match buffers.acquire_large() {
+            Some(buffer) => self.receive_into(key, buffer),
+            None => Served::Starved,
+        }
+    }
+
+    /// A receive into a buffer: a page stays posted until there is something, a large one only
+    /// takes what there is, unless overlapped receives are asked for.
+    fn receive_into(&mut self, key: Key, buffer: Buffer) -> Served {
+        let Parts {
+            slots,
+            operations,
+            buffers,
+        } = &mut *self.memory;
+        let Some(slot) = slots.find(key) else {
+            buffers.release(buffer);
+            return Served::Idle;
         };
-        let outcome = match self.receive_form {
-            ReceiveForm::Direct => slot.read_now(chunks.buffer_mut(id)),
-            ReceiveForm::Overlapped => {
+        let outcome = match (buffer, self.receive_form) {
+            (Buffer::Large(_), ReceiveForm::Direct | ReceiveForm::Adaptive) => {
+                slot.read_now(buffers.slice_mut(buffer))
+            }
+            _ => {
                 let operation = &operations.of(key.index()).receive;
-                slot.begin_read(operation, chunks, id)
+                slot.begin_read(operation, buffers, buffer)
             }
         };
+        let outcome = match (outcome, buffer) {
+            (Outcome::Refused, Buffer::Large(_)) => slot.read_now(buffers.slice_mut(buffer)),
+            (outcome, _) => outcome,
+        };
         match outcome {
-            Outcome::Bytes(bytes) => self.received(key, id, bytes),
+            Outcome::Bytes(bytes) => self.received(key, buffer, bytes),
             Outcome::Pending => {
-                slot.filling = Some(id);
+                slot.filling = Some(buffer);
                 slot.in_flight.begin(Op::Recv);
                 self.operations += 1;
                 self.posted_buffers += 1;
                 Served::Idle
             }
             Outcome::Nothing => {
-                chunks.release(id);
+                buffers.release(buffer);
                 slot.readable = false;
+                slot.lucky = false;
                 slot.budget.spend(0);
                 match slot.failure.take() {
                     Some(error) => self.receive_failed(key, error),
                     None => Served::Again,
                 }
             }
+            Outcome::Refused => {
+                buffers.release(buffer);
+                slot.pace.forget();
+                Served::Again
+            }
             Outcome::Failed(error) => {
-                chunks.release(id);
+                buffers.release(buffer);
                 self.receive_failed(key, error)
             }
         }
     }
 
     /// Tells of the bytes in a buffer, or of the end of the stream.
-    fn received(&mut self, key: Key, id: u16, bytes: usize) -> Served {
-        let Parts { slots, chunks, .. } = &mut *self.memory;
+    fn received(&mut self, key: Key, buffer: Buffer, bytes: usize) -> Served {
+        let Parts { slots, buffers, .. } = &mut *self.memory;
         let Some(slot) = slots.find(key) else {
-            chunks.release(id);
+            buffers.release(buffer);
             return Served::Idle;
         };
         if bytes == 0 {
-            chunks.release(id);
+            buffers.release(buffer);
             slot.receive = Receive::Ended;
             return Served::Event(Event::PeerFinished { key });
         }
         slot.budget.spend(bytes);
         // A short one took all that there was.
-        slot.readable = bytes == chunks.bytes() || slot.failure.is_some();
-        let chunk = chunks.lend(id, bytes);
+        slot.readable = bytes == buffers.bytes(buffer) || slot.failure.is_some();
+        self.steady.note(key, slot, bytes);
+        let chunk = buffers.lend(buffer, bytes);
         Served::Event(Event::Received { key, chunk })
     }
 
@@ -207,7 +259,7 @@ impl IocpEngine {
         let Parts {
             slots,
             operations,
-            chunks,
+            buffers,
         } = &mut *self.memory;
         let slot = slots.find(key)?;
         let operation = &operations.of(key.index()).receive;
@@ -216,8 +268,8 @@ impl IocpEngine {
         let filled = slot.filling.take();
         self.posted_buffers -= usize::from(filled.is_some());
         if !slot.in_flight.is_open() {
-            if let Some(id) = filled {
-                chunks.release(id);
+            if let Some(buffer) = filled {
+                buffers.release(buffer);
             }
             self.finish(key, Op::Recv);
             return None;
@@ -226,20 +278,20 @@ impl IocpEngine {
         self.finish(key, Op::Recv);
         // For what there is to receive, or for more of it, or to tell of a pause.
         self.enqueue(key);
-        let Some(id) = filled else {
+        let Some(buffer) = filled else {
             self.memory.slots.find(key)?.failure = failure;
             return None;
         };
         let served = match failure {
-            // A receive that a pause cancelled may have taken bytes.
+            // A receive that was cancelled may have taken bytes.
             Some(error) if bytes == 0 => {
-                self.memory.chunks.release(id);
+                self.memory.buffers.release(buffer);
                 if winsock::is_cancelled(&error) {
                     return None;
                 }
                 self.receive_failed(key, error)
             }
-            _ => self.received(key, id, bytes),
+            _ => self.received(key, buffer, bytes),
         };
         match served {
             Served::Event(event) => Some(event),
@@ -252,10 +304,8 @@ impl IocpEngine {
         if self.starved.is_empty() {
             return false;
         }
-        let Parts { slots, chunks, .. } = &mut *self.memory;
-        if let Some(id) = chunks.acquire() {
-            chunks.release(id);
-        } else {
+        let Parts { slots, buffers, .. } = &mut *self.memory;
+        if !buffers.has_large() {
             // Keys that were closed meanwhile must not pile up.
             self.starved.retain(|key| slots.look(*key).is_some());
             self.starved_wait = (self.starved_wait * 2).min(STARVED_WAIT_MAX);
@@ -286,16 +336,24 @@ impl Slot {
     }
 
     /// Begins a receive into a buffer that is held.
-    fn begin_read(&self, operation: &Operation, chunks: &mut ChunkStore, id: u16) -> Outcome {
+    fn begin_read(
+        &mut self,
+        operation: &Operation,
+        buffers: &mut Buffers,
+        buffer: Buffer,
+    ) -> Outcome {
         let Some(socket) = &self.socket else {
             return Outcome::Nothing;
         };
-        let (buffer, bytes) = (chunks.address(id).as_ptr(), chunks.bytes());
+        let (address, bytes) = (buffers.address(buffer).as_ptr(), buffers.bytes(buffer));
         // SAFETY: both stay in place, and nobody else uses them, until `Op::Recv` is finished: the
         // buffer is held until then (`KernelMemory`).
-        match unsafe { winsock::receive_into(socket, buffer, bytes, operation.begin()) } {
+        let begun = unsafe { winsock::receive_into(socket, address, bytes, operation.begin()) };
+        self.lucky |= matches!(begun, Ok(Begun::Done));
+        match begun {
             Ok(Begun::Done) if self.skips => Outcome::Bytes(operation.bytes()),
             Ok(_) => Outcome::Pending,
+            Err(error) if winsock::is_out_of_memory(&error) => Outcome::Refused,
             Err(error) => Outcome::Failed(error),
         }
     }

@@ -12,7 +12,7 @@ use std::io;
 use std::net::Shutdown;
 use std::ptr::null_mut;
 use std::time::Duration;
-use windows_sys::Win32::Networking::WinSock::{WSABUF, WSAENOBUFS};
+use windows_sys::Win32::Networking::WinSock::WSABUF;
 
 /// Pieces of one call; their list lies on the stack.
 const PIECES_MAX: usize = 64;
@@ -99,6 +99,15 @@ impl Slot {
                 return sending.end(Ok(()));
             }
             let count = sending.next_buffers(&mut list);
+            if !self.skips {
+                // What goes without waiting needs no packet.
+                // SAFETY: the pieces are in the slot until the call returns.
+                let sent = unsafe { winsock::send_now(socket, &list[..count]) };
+                if let Ok(bytes @ 1..) = sent {
+                    sending.advance(bytes);
+                    continue;
+                }
+            }
             // SAFETY: the pieces' bytes do not move and stay in the slot until `Op::Send` is
             // finished, and so does the OVERLAPPED (`KernelMemory`).
             let begun = unsafe { winsock::send(socket, &list[..count], operation.begin()) };
@@ -111,7 +120,9 @@ impl Slot {
                     self.in_flight.begin(Op::Send);
                     return Pushed::Pending;
                 }
-                Err(error) if is_transient(&error) && sending.refusals < RETRIES_MAX => {
+                Err(error)
+                    if winsock::is_out_of_memory(&error) && sending.refusals < RETRIES_MAX =>
+                {
                     sending.refusals += 1;
                     return Pushed::Retry(RETRY_WAIT_MIN * (1 << (sending.refusals - 1)));
                 }
@@ -199,11 +210,6 @@ impl IocpEngine {
             let _ = SockRef::from(socket).shutdown(Shutdown::Write);
         }
     }
-}
-
-/// Whether the kernel had no memory just now: the connection is as good as before.
-fn is_transient(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(WSAENOBUFS)
 }
 
 #[cfg(test)]

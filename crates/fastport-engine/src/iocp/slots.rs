@@ -1,8 +1,10 @@
 //! What the engine knows of each connection and listener.
 
 use super::accept::Listening;
+use super::buffers::Buffer;
 use super::operation::Operation;
 use super::send::Sending;
+use super::steady::Pace;
 use super::winsock;
 use crate::InFlight;
 use crate::budget::Budget;
@@ -47,6 +49,9 @@ pub(super) struct Slot {
     /// There may be something to receive: an operation said so, and since then no call has found
     /// the socket empty.
     pub(super) readable: bool,
+    /// The last time that something was posted to tell of bytes, they were there already: next time
+    /// they are looked for first.
+    pub(super) lucky: bool,
     /// Whether an operation that succeeds at once makes no packet.
     pub(super) skips: bool,
     /// Whether the list of ready keys names this slot.
@@ -54,10 +59,11 @@ pub(super) struct Slot {
     /// Whether the list of starved keys names this slot.
     pub(super) starved: bool,
     pub(super) budget: Budget,
+    pub(super) pace: Pace,
     /// Closed when the kernel holds nothing more.
     pub(super) socket: Option<OwnedSocket>,
     /// The buffer of the receive that is outstanding, if it has one.
-    pub(super) filling: Option<u16>,
+    pub(super) filling: Option<Buffer>,
     /// Why the wait for bytes failed. What was received before it is told first.
     pub(super) failure: Option<io::Error>,
     pub(super) sending: Option<Sending>,
@@ -70,10 +76,12 @@ impl Slot {
             in_flight: InFlight::default(),
             receive: Receive::Idle,
             readable: false,
+            lucky: false,
             skips: false,
             queued: false,
             starved: false,
             budget: Budget::default(),
+            pace: Pace::default(),
             socket: Some(socket),
             filling: None,
             failure: None,

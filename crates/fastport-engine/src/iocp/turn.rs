@@ -92,7 +92,8 @@ impl IocpEngine {
     /// How long the port may wait: as asked, and not past what the engine itself has to do.
     pub(super) fn timeout(&mut self, wait: Wait) -> Option<Duration> {
         let starving = self.feed_starved();
-        let retry = [self.retry(), self.close_under_operations()];
+        let steady = self.steady.next_look();
+        let retry = [self.retry(), self.close_under_operations(), steady];
         if !self.ready.is_empty() || !self.later.is_empty() {
             return Some(Duration::ZERO);
         }

@@ -11,7 +11,7 @@ use windows_sys::Win32::Foundation::{
     ERROR_IO_PENDING, ERROR_NOT_FOUND, ERROR_OPERATION_ABORTED, HANDLE,
 };
 use windows_sys::Win32::Networking::WinSock::{
-    LPFN_ACCEPTEX, LPFN_CONNECTEX, SIO_GET_EXTENSION_FUNCTION_POINTER, SOCKET, WSABUF,
+    LPFN_ACCEPTEX, LPFN_CONNECTEX, SIO_GET_EXTENSION_FUNCTION_POINTER, SOCKET, WSABUF, WSAENOBUFS,
     WSAGetOverlappedResult, WSAID_ACCEPTEX, WSAID_CONNECTEX, WSAIoctl, WSARecv, WSASend,
 };
 use windows_sys::Win32::System::IO::{CancelIoEx, OVERLAPPED};
@@ -138,6 +138,28 @@ pub(super) unsafe fn send(
         )
     };
     begun(outcome == 0)
+}
+
+/// Sends as much of what the buffers point to as the kernel takes at once; the socket must not wait.
+/// WSAEWOULDBLOCK is that it takes nothing.
+///
+/// # Safety
+/// The buffers must be there until the call returns.
+pub(super) unsafe fn send_now(socket: &OwnedSocket, buffers: &[WSABUF]) -> io::Result<usize> {
+    let mut sent = 0;
+    // SAFETY: the caller's promise.
+    let outcome = unsafe {
+        WSASend(
+            raw(socket),
+            buffers.as_ptr(),
+            buffers.len() as u32,
+            &raw mut sent,
+            0,
+            null_mut(),
+            None,
+        )
+    };
+    check(outcome == 0).map(|()| sent as usize)
 }
 
 /// The two functions that a network provider does not export by name.
@@ -274,6 +296,11 @@ pub(super) fn failure(socket: &OwnedSocket, overlapped: *const OVERLAPPED) -> io
     } else {
         io::Error::other("an operation that failed, and of which Winsock says that it did not")
     }
+}
+
+/// Whether the kernel had no memory just now: the connection is as good as before.
+pub(super) fn is_out_of_memory(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(WSAENOBUFS)
 }
 
 /// Whether an operation ended because it was asked to.

@@ -15,10 +15,18 @@ pub(crate) trait Change: 'static {
     fn change(config: &mut EngineConfig);
 }
 
+/// Nothing is received into a buffer that is the kernel's.
+pub(crate) struct ByDirect;
 /// Bytes are taken by overlapped receives.
 pub(crate) struct ByOverlapped;
 /// Operations that succeed at once make no packets, under Wine as well.
 pub(crate) struct BySkipping;
+
+impl Change for ByDirect {
+    fn change(config: &mut EngineConfig) {
+        config.receive_form = ReceiveForm::Direct;
+    }
+}
 
 impl Change for ByOverlapped {
     fn change(config: &mut EngineConfig) {
@@ -39,6 +47,8 @@ impl<A: Change, B: Change> Change for (A, B) {
     }
 }
 
+pub(crate) type Direct = Changed<ByDirect>;
+pub(crate) type DirectSkipping = Changed<(ByDirect, BySkipping)>;
 pub(crate) type Overlapped = Changed<ByOverlapped>;
 pub(crate) type Skipping = Changed<BySkipping>;
 pub(crate) type OverlappedSkipping = Changed<(ByOverlapped, BySkipping)>;

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 const EVENTS_PER_SUBMIT: usize = 256;
 /// Events of one turn; the rest waits until mailbox and timers had their turn.
 const EVENTS_PER_TURN: usize = 4096;
-/// Turns between the order to stop and the end of the sessions: the kernel delivers what it holds.
-const DRAIN_TURNS: u32 = 2;
+/// Turns between the order to stop and the end of the sessions: the kernel, which an engine asks in
+/// every other turn at least, delivers what it holds.
+const DRAIN_TURNS: u32 = 4;
 /// How long an engine may take to let go of its memory at the end.
 const ENGINE_DRAIN: Duration = Duration::from_secs(5);
 

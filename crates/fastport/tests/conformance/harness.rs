@@ -40,6 +40,13 @@ impl Setup {
         }
     }
 
+    /// No receive buffer is ever the kernel's.
+    #[cfg(windows)]
+    pub(crate) fn direct(mut self) -> Self {
+        self.receive = ReceiveForm::Direct;
+        self
+    }
+
     /// Bytes are received by overlapped operations.
     #[cfg(windows)]
     pub(crate) fn overlapped(mut self) -> Self {
