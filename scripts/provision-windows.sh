@@ -17,6 +17,7 @@ packages=(
   rustc-web cargo-web rust-web-src rust-web-clippy
   gcc-mingw-w64-x86-64-win32 # the linker, and the system's import libraries
   wine64
+  procps # pkill, by which tests send an interrupt into Wine
 )
 
 main() {

@@ -39,7 +39,6 @@ fn the_ready_line_says_what_runs() {
 }
 
 #[test]
-#[cfg_attr(windows, ignore = "the console of Wine 8 takes no event here")]
 fn a_client_gets_its_echoes_and_the_server_drains() {
     for arguments in [
         &["--engine", "auto"][..],

@@ -19,7 +19,6 @@ fn settings() -> String {
 }
 
 #[test]
-#[cfg_attr(windows, ignore = "the console of Wine 8 takes no event here")]
 fn a_first_signal_drains() {
     let (status, rest) = Server::start(&["--workers", "1"]).terminate();
     assert_eq!(status, Some(0), "{rest}");
@@ -27,7 +26,6 @@ fn a_first_signal_drains() {
 }
 
 #[test]
-#[cfg_attr(windows, ignore = "the console of Wine 8 takes no event here")]
 fn a_second_signal_ends_a_drain_at_once() {
     let settings = settings();
     let patient = [
