@@ -358,18 +358,9 @@ impl ChunkStore {
     /// # Panics
     /// When it does not hold.
     pub fn check_invariants(&self) {
-        let free = self
-            .states
-            .iter()
-            .filter(|s| matches!(s, State::Free(_)))
-            .count();
-        let lent = self
-            .states
-            .iter()
-            .filter(|s| matches!(s, State::Lent))
-            .count();
-        assert_eq!(free, self.free.len());
-        assert_eq!(lent, self.lent);
+        let count = |is: fn(&State) -> bool| self.states.iter().filter(|s| is(s)).count();
+        assert_eq!(count(|s| matches!(s, State::Free(_))), self.free.len());
+        assert_eq!(count(|s| matches!(s, State::Lent)), self.lent);
     }
 }
 

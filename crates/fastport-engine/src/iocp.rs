@@ -176,6 +176,7 @@ impl Engine for IocpEngine {
             ReceiveForm::Adaptive => config.posted_receives,
             ReceiveForm::Direct | ReceiveForm::Overlapped => 0,
         };
+        let now = Instant::now();
         Ok(Self {
             port,
             memory: KernelMemory::new(Parts {
@@ -188,7 +189,7 @@ impl Engine for IocpEngine {
             later: Vec::new(),
             starved: Vec::new(),
             starved_wait: receive::STARVED_WAIT_MIN,
-            steady: Steady::new(posted),
+            steady: Steady::new(posted, now),
             retries: Vec::new(),
             closing: VecDeque::new(),
             closed_since: false,
@@ -204,7 +205,7 @@ impl Engine for IocpEngine {
             posted_buffers: 0,
             turn: 1,
             events_left: turn::EVENTS_MAX,
-            now: Instant::now(),
+            now,
             drained: false,
         })
     }

@@ -1,5 +1,5 @@
-//! The receive buffers of a worker, of two sizes: large ones, taken when there are bytes, and pages,
-//! posted in advance for the connections that [`steady`](super::steady) names.
+//! The receive buffers of a worker, of two sizes: large ones, taken when there are bytes, and
+//! pages, posted in advance for the connections that [`steady`](super::steady) names.
 
 use fastport_buffer::{Chunk, ChunkStore};
 use std::ptr::NonNull;

@@ -51,10 +51,10 @@ pub(super) struct Steady {
 }
 
 impl Steady {
-    /// For at most so many connections.
-    pub(super) fn new(keys_max: u16) -> Self {
+    /// For at most so many connections; ticks are counted from `since` on.
+    pub(super) fn new(keys_max: u16, since: Instant) -> Self {
         Self {
-            since: Instant::now(),
+            since,
             tick: 0,
             keys: Vec::with_capacity(keys_max.into()),
             keys_max: keys_max.into(),

@@ -140,8 +140,8 @@ pub(super) unsafe fn send(
     begun(outcome == 0)
 }
 
-/// Sends as much of what the buffers point to as the kernel takes at once; the socket must not wait.
-/// WSAEWOULDBLOCK is that it takes nothing.
+/// Sends as much of what the buffers point to as the kernel takes at once; the socket must not
+/// wait. WSAEWOULDBLOCK is that it takes nothing.
 ///
 /// # Safety
 /// The buffers must be there until the call returns.
