@@ -6,6 +6,7 @@
 
 mod code_text;
 mod exceptions;
+mod named_tests;
 mod rules;
 
 use exceptions::Exceptions;
@@ -50,6 +51,7 @@ pub(crate) fn run(root: &Path, shrink: bool) -> bool {
 
 fn check(root: &Path, shrink: bool) -> io::Result<Vec<String>> {
     let mut findings = Vec::new();
+    let mut sources = String::new();
     for path in files_below(root)? {
         // Files that are not text carry no rules.
         let Ok(text) = fs::read_to_string(&path) else {
@@ -58,7 +60,12 @@ fn check(root: &Path, shrink: bool) -> io::Result<Vec<String>> {
         let relative = path.strip_prefix(root).unwrap_or(&path);
         let relative = relative.to_string_lossy().replace('\\', "/");
         findings.extend(rules::check_file(&relative, &text));
+        if relative.ends_with(".rs") && !relative.starts_with("xtask/") {
+            sources.push_str(&text);
+        }
     }
+    let page = fs::read_to_string(root.join(named_tests::PAGE))?;
+    findings.extend(named_tests::unknown(&page, &sources));
     let list = root.join(EXCEPTIONS_FILE);
     let exceptions = match Exceptions::parse(&fs::read_to_string(&list)?) {
         Ok(exceptions) => exceptions,
