@@ -5,7 +5,7 @@
 use crate::quantity::parse_duration;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
-use fastport::EngineKind;
+use fastport::{EngineKind, WaitStrategy};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -64,6 +64,10 @@ pub(crate) struct ServerArguments {
     /// Where handlers run: inline on the I/O workers, or on a pool [default: inline].
     #[arg(long, value_enum)]
     pub(crate) dispatch: Option<DispatchKind>,
+    /// How an I/O worker waits: it sleeps, looks again for a while first, or does so while it pays
+    /// [default: block].
+    #[arg(long, value_enum)]
+    pub(crate) wait: Option<WaitKind>,
     /// Threads of the pool, with `--dispatch pool` [default: the number of cores].
     #[arg(long, value_name = "N", value_parser = count(1, THREADS_MAX))]
     pub(crate) event_workers: Option<usize>,
@@ -269,6 +273,27 @@ pub(crate) enum DispatchKind {
     Inline,
     /// On a pool of event workers.
     Pool,
+}
+
+/// How an I/O worker waits.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(crate) enum WaitKind {
+    /// It sleeps until something comes.
+    Block,
+    /// It looks again for a while, then sleeps.
+    Spin,
+    /// As spin while work comes soon enough, else as block.
+    Adaptive,
+}
+
+impl From<WaitKind> for WaitStrategy {
+    fn from(kind: WaitKind) -> Self {
+        match kind {
+            WaitKind::Block => Self::Block,
+            WaitKind::Spin => Self::Spin,
+            WaitKind::Adaptive => Self::Adaptive,
+        }
+    }
 }
 
 /// Reads an engine's name.

@@ -6,7 +6,7 @@ mod keys;
 pub(crate) use file::SettingsError;
 
 use crate::arguments::{DEFAULT_ADDRESS, DispatchKind, EngineChoice, ServerArguments};
-use fastport::{Dispatch, ServiceConfig};
+use fastport::{Dispatch, ServiceConfig, WaitStrategy};
 use std::time::Duration;
 
 /// Everything that `fastport server` can be told.
@@ -84,6 +84,10 @@ impl ServerSettings {
         }
         replace(&mut self.service.workers, arguments.workers);
         replace(&mut self.dispatch, arguments.dispatch);
+        replace(
+            &mut self.service.wait,
+            arguments.wait.map(WaitStrategy::from),
+        );
         self.event_workers = arguments.event_workers.or(self.event_workers);
         replace(&mut self.service.sessions_max, arguments.max_sessions);
         replace(

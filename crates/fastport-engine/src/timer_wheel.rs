@@ -15,6 +15,8 @@ pub struct TimerWheel<T> {
     tick: Duration,
     /// The number of the next tick to expire.
     next: u64,
+    /// No tick before this one has an entry.
+    first: u64,
     buckets: Vec<Vec<(u64, T)>>,
     entries: usize,
 }
@@ -32,6 +34,7 @@ impl<T> TimerWheel<T> {
             start: now,
             tick,
             next: 0,
+            first: 0,
             buckets,
             entries: 0,
         }
@@ -42,6 +45,7 @@ impl<T> TimerWheel<T> {
         let tick = self.tick_after(deadline).max(self.next);
         self.buckets[bucket(tick)].push((tick, entry));
         self.entries += 1;
+        self.first = self.first.min(tick);
     }
 
     /// Calls `due` for each entry whose deadline has passed at `now`, and forgets it. Entries that
@@ -73,18 +77,20 @@ impl<T> TimerWheel<T> {
 
     /// When [`TimerWheel::expire`] should be called next: the end of the first tick with an entry,
     /// at most a lap away. `None` when the wheel is empty.
-    #[must_use]
-    pub fn next_expiry(&self) -> Option<Instant> {
+    pub fn next_expiry(&mut self) -> Option<Instant> {
         if self.entries == 0 {
             return None;
         }
-        let tick = (self.next..self.next + BUCKETS as u64)
+        let lap = self.next + BUCKETS as u64;
+        let tick = (self.first.max(self.next)..lap)
             .find(|tick| {
                 self.buckets[bucket(*tick)]
                     .iter()
                     .any(|entry| entry.0 <= *tick)
             })
-            .unwrap_or(self.next + BUCKETS as u64 - 1);
+            .unwrap_or(lap - 1);
+        // Asked twice a turn, so it is not looked for twice.
+        self.first = tick;
         Some(self.start + mul(self.tick, tick + 1))
     }
 
@@ -185,6 +191,13 @@ mod tests {
                         prop_assert!(now < deadline + 10, "late: {deadline} at {now}");
                     }
                     prop_assert!(fired[index] <= 1);
+                }
+                // Who waits until then is in time for the next one.
+                let next = deadlines.iter().zip(&fired).filter(|(_, fired)| **fired == 0);
+                let next = next.map(|(deadline, _)| deadline.div_ceil(10) * 10).min();
+                if let Some(next) = next {
+                    let wait = wheel.next_expiry().unwrap() - start;
+                    prop_assert!(wait <= ms(next.max(10)), "{wait:?} for {next}");
                 }
             }
         }

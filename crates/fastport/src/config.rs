@@ -85,6 +85,19 @@ pub enum Dispatch {
     },
 }
 
+/// How a worker waits when there is nothing to do.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum WaitStrategy {
+    /// It sleeps until something comes.
+    #[default]
+    Block,
+    /// It looks again for [`ServiceConfig::spin_limit`], then sleeps: less latency for a processor
+    /// that is busy all that time.
+    Spin,
+    /// As `Spin` while work comes, on average, within the limit; otherwise as `Block`.
+    Adaptive,
+}
+
 /// Settings of an I/O service.
 #[derive(Clone, Debug)]
 pub struct ServiceConfig {
@@ -94,6 +107,10 @@ pub struct ServiceConfig {
     pub workers: usize,
     /// How handlers are run.
     pub dispatch: Dispatch,
+    /// How an I/O worker waits when there is nothing to do.
+    pub wait: WaitStrategy,
+    /// For how long it looks again before it sleeps: 1 µs to 10 ms; not used by `Block`.
+    pub spin_limit: Duration,
     /// Sessions over all workers; connections above it are closed at once.
     pub sessions_max: usize,
     /// Limits and times of each session.
@@ -113,6 +130,8 @@ impl Default for ServiceConfig {
             engine: None,
             workers: cores,
             dispatch: Dispatch::Pool { workers: cores },
+            wait: WaitStrategy::default(),
+            spin_limit: Duration::from_micros(50),
             sessions_max: 10_000,
             session: SessionConfig::default(),
             engine_config: EngineConfig::default(),

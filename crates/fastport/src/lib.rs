@@ -20,7 +20,7 @@ mod worker;
 
 pub use client::{Client, ClientBuilder, ClientError};
 pub use close_reason::CloseReason;
-pub use config::{ConfigError, Dispatch, ServiceConfig, SessionConfig, Undecodable};
+pub use config::{ConfigError, Dispatch, ServiceConfig, SessionConfig, Undecodable, WaitStrategy};
 pub use error::{Error, SendError, SendStatus};
 pub use fastport_buffer::SharedFrame;
 pub use fastport_engine::{

@@ -14,6 +14,7 @@
 //! | [`receive`] | chunk to packets to handlers |
 //! | [`flush`] | batches to the engine, back-pressure, `on_writable` |
 //! | [`close`] | the one place that decides how a session ends |
+//! | [`patience`] | how it waits when there is nothing to do |
 //! | [`turn`] | the loop, timers, stopping |
 
 pub(crate) mod accept;
@@ -23,6 +24,7 @@ pub(crate) mod connect;
 pub(crate) mod events;
 pub(crate) mod flush;
 pub(crate) mod link;
+pub(crate) mod patience;
 pub(crate) mod receive;
 pub(crate) mod turn;
 
@@ -32,6 +34,7 @@ use accept::{Adoption, ListenerState};
 use crossbeam_queue::SegQueue;
 use fastport_engine::{Engine, Key, TimerWheel};
 use link::WorkerLink;
+use patience::Patience;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -53,6 +56,7 @@ pub(crate) struct Worker<E: Engine> {
     pub(crate) wheel: TimerWheel<(Key, Instant)>,
     pub(crate) framer: PacketFramer,
     pub(crate) stopping: Option<Stopping>,
+    pub(crate) patience: Patience,
     /// Reused by the attention pass.
     pub(crate) looking: Vec<Key>,
 }
@@ -74,7 +78,9 @@ pub(crate) struct Stopping {
 
 impl<E: Engine> Worker<E> {
     pub(crate) fn new(engine: E, link: Arc<WorkerLink>, peers: Arc<[Peer<E>]>) -> Self {
-        let framer = PacketFramer::new(link.service.config.session.frame_bytes_max);
+        let config = &link.service.config;
+        let framer = PacketFramer::new(config.session.frame_bytes_max);
+        let patience = Patience::new(config.wait, config.spin_limit);
         let wheel = TimerWheel::new(engine.now(), TICK);
         Self {
             engine,
@@ -87,6 +93,7 @@ impl<E: Engine> Worker<E> {
             wheel,
             framer,
             stopping: None,
+            patience,
             looking: Vec::new(),
         }
     }

@@ -25,6 +25,7 @@ macro_rules! mount {
             mount! { @cases $setup;
                 lifecycle: a_session_is_accepted_first_and_disconnected_last,
                 lifecycle: many_sessions_each_end_once,
+                lifecycle: every_way_of_waiting_serves,
                 lifecycle: handles_outlive_the_session_and_the_service,
                 lifecycle: a_session_carries_a_value_of_the_application,
                 lifecycle: sessions_are_found_by_their_id,

@@ -3,7 +3,7 @@
 use super::ServerSettings;
 use crate::arguments::{DispatchKind, parse_engine};
 use crate::quantity::show_duration;
-use fastport::{KeepAlive, ReceiveForm, Undecodable};
+use fastport::{KeepAlive, ReceiveForm, Undecodable, WaitStrategy};
 use std::fmt;
 use std::time::Duration;
 
@@ -127,6 +127,22 @@ static KEYS: &[Key] = &[
             DispatchKind::Inline
         };
     }),
+    word("server", "wait", &["block", "spin", "adaptive"], |s, v| {
+        s.service.wait = match v {
+            "spin" => WaitStrategy::Spin,
+            "adaptive" => WaitStrategy::Adaptive,
+            _ => WaitStrategy::Block,
+        };
+    }),
+    Key {
+        section: "server",
+        name: "spin_limit",
+        field: Field::Time {
+            least: Duration::from_micros(1),
+            most: Duration::from_millis(10),
+            set: |s, v| s.service.spin_limit = v,
+        },
+    },
     count("server", "event_workers", 1, 1_024, |s, v| {
         s.event_workers = Some(size(v));
     }),

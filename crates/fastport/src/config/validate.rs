@@ -8,6 +8,9 @@ use std::time::Duration;
 
 /// The longest time limit: longer ones are mistakes of units.
 const TIME_LIMIT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The range of `spin_limit`.
+const SPIN_LIMIT_MIN: Duration = Duration::from_micros(1);
+const SPIN_LIMIT_MAX: Duration = Duration::from_millis(10);
 /// The most bytes that one session may queue.
 const QUEUE_BYTES_MAX: usize = 1 << 30;
 
@@ -20,6 +23,15 @@ impl ServiceConfig {
         in_range("workers", self.workers, 1..=1024)?;
         if let Dispatch::Pool { workers } = self.dispatch {
             in_range("event_workers", workers, 1..=1024)?;
+        }
+        let spin = self.spin_limit;
+        if !(SPIN_LIMIT_MIN..=SPIN_LIMIT_MAX).contains(&spin) {
+            let expected = format!("{SPIN_LIMIT_MIN:?} to {SPIN_LIMIT_MAX:?} are allowed");
+            return Err(ConfigError::new(
+                "spin_limit",
+                format!("{spin:?}"),
+                expected,
+            ));
         }
         in_range("max_sessions", self.sessions_max, 1..=16_777_216)?;
         in_range("backlog", self.backlog, 1..=65_535)?;

@@ -87,10 +87,14 @@ impl<E: Engine> Worker<E> {
     }
 
     /// Takes the connections that other workers accepted for this one.
-    pub(crate) fn take_adoptions(&mut self) {
+    /// Whether there were any.
+    pub(crate) fn take_adoptions(&mut self) -> bool {
+        let mut any = false;
         while let Some(adoption) = self.peers[self.link.index].adoptions.pop() {
             self.on_adoption(adoption);
+            any = true;
         }
+        any
     }
 
     fn on_adoption(&mut self, adoption: Adoption<E>) {

@@ -30,8 +30,9 @@ impl<E: Engine> Worker<E> {
     }
 
     fn turn(&mut self) -> Result<(), Error> {
-        let may_sleep =
-            self.link.mailbox.park() && self.peers[self.link.index].adoptions.is_empty();
+        let may_sleep = !self.patience.looks_again(self.engine.now())
+            && self.link.mailbox.park()
+            && self.peers[self.link.index].adoptions.is_empty();
         let wait = if may_sleep {
             self.longest_wait()
         } else {
@@ -41,9 +42,11 @@ impl<E: Engine> Worker<E> {
         self.link.mailbox.unpark();
         waited?;
         self.link.counters.turns.add(1);
-        self.take_adoptions();
+        let receives = self.link.counters.receives.get();
+        let mut works = self.take_adoptions();
         while let Some(command) = self.link.mailbox.take() {
             self.on_command(command);
+            works = true;
         }
         for count in 1..=EVENTS_PER_TURN {
             let Some(event) = self.engine.next_event() else {
@@ -54,6 +57,10 @@ impl<E: Engine> Worker<E> {
                 self.attend_all();
                 self.engine.submit()?;
             }
+        }
+        // The end of a send is what the worker asked for itself.
+        if works || self.link.counters.receives.get() != receives {
+            self.patience.note_work(self.engine.now());
         }
         self.expire_deadlines();
         self.advance_stop();
@@ -83,7 +90,7 @@ impl<E: Engine> Worker<E> {
         }
     }
 
-    fn longest_wait(&self) -> Wait {
+    fn longest_wait(&mut self) -> Wait {
         match self.stopping {
             Some(stopping) if stopping.turns_left > 0 => Wait::Poll,
             Some(stopping) => {

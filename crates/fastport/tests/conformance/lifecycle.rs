@@ -1,7 +1,7 @@
 //! The life of sessions: first and last callbacks, handles, lookups, spreading.
 
-use super::harness::{Host, Peer, Random, Seen, Setup, pattern};
-use fastport::{CloseReason, IoService, SendError, ServiceConfig};
+use super::harness::{Host, ID, Peer, Random, Seen, Setup, pattern};
+use fastport::{CloseReason, IoService, SendError, ServiceConfig, WaitStrategy};
 use std::collections::HashMap;
 use std::sync::{Arc, mpsc::channel};
 use std::time::Duration;
@@ -22,6 +22,31 @@ pub(crate) fn a_session_is_accepted_first_and_disconnected_last(setup: Setup) {
         Seen::Disconnected(session.id(), CloseReason::PeerClosed)
     );
     assert!(!session.is_connected());
+}
+
+/// Workers that look again before they sleep: packets from the peer and from another thread, time
+/// limits, and the end come through as ever.
+pub(crate) fn every_way_of_waiting_serves(setup: Setup) {
+    for wait in [WaitStrategy::Spin, WaitStrategy::Adaptive] {
+        let change = |config: &mut ServiceConfig| {
+            config.wait = wait;
+            config.spin_limit = Duration::from_millis(2);
+            config.session.idle_timeout = Duration::from_millis(300);
+        };
+        let host = setup.host(change, |session, packet| {
+            let _ = session.forward(&packet);
+        });
+        let mut peer = host.connect();
+        let session = host.accepted();
+        for round in 0..200 {
+            let bytes = pattern(round, 100);
+            peer.send(&bytes);
+            assert_eq!(peer.receive(), bytes);
+            let _ = session.send_bytes(ID, b"from outside").unwrap();
+            assert_eq!(peer.receive(), b"from outside");
+        }
+        assert_eq!(host.reason(), CloseReason::Idle);
+    }
 }
 
 /// Sessions end in every way at random; each is told exactly once, after everything else.
