@@ -1,10 +1,12 @@
 //! What every peer answers: raw echo with the received bytes themselves, echo with a message.
 
-use crate::frames::{ECHO, RAW_ECHO, first_frame, header};
+use crate::frames::{BENCHMARK, BENCHMARK_RESPONSE, ECHO, Frame, RAW_ECHO, first_frame, header};
+use fastport_protocol::benchmark::{BenchmarkRequest, BenchmarkResponse};
 use fastport_protocol::commons::ResultCode;
 use fastport_protocol::prost::Message;
 use fastport_protocol::tests::{EchoRequest, EchoResponse};
 use std::io::{self, Error, ErrorKind};
+use std::time::SystemTime;
 
 /// Answers every whole frame of `input`. Returns how many bytes they are, and whether the answers
 /// are those bytes themselves; otherwise they are in `answers`.
@@ -22,30 +24,68 @@ pub fn answer(input: &[u8], answers: &mut Vec<u8>) -> io::Result<(usize, bool)> 
             answers.extend_from_slice(&input[..used]);
         }
         used += frame.bytes.len();
-        match frame.id {
-            RAW_ECHO if same => {}
-            RAW_ECHO => answers.extend_from_slice(frame.bytes),
-            ECHO => answer_echo(frame.payload, answers)?,
-            // As FastPort does with an id that nothing handles.
-            _ => {}
+        if frame.id != RAW_ECHO || !same {
+            answer_frame(&frame, answers)?;
         }
     }
     Ok((used, same))
 }
 
+/// Appends the answer to one frame.
+///
+/// # Errors
+/// A message that is none.
+pub fn answer_frame(frame: &Frame<'_>, answers: &mut Vec<u8>) -> io::Result<()> {
+    match frame.id {
+        RAW_ECHO => answers.extend_from_slice(frame.bytes),
+        ECHO => answer_echo(frame.payload, answers)?,
+        BENCHMARK => answer_benchmark(frame.payload, answers)?,
+        // As FastPort does with an id that nothing handles.
+        _ => {}
+    }
+    Ok(())
+}
+
+fn invalid(error: impl ToString) -> Error {
+    Error::new(ErrorKind::InvalidData, error.to_string())
+}
+
+fn append(id: u16, response: &impl Message, answers: &mut Vec<u8>) -> io::Result<()> {
+    let header = header(id, response.encoded_len())
+        .ok_or_else(|| invalid("the answer is larger than a frame"))?;
+    answers.extend_from_slice(&header);
+    response.encode(answers).map_err(Error::other)
+}
+
+fn answer_benchmark(payload: &[u8], answers: &mut Vec<u8>) -> io::Result<()> {
+    let received = unix_ns();
+    let request = BenchmarkRequest::decode(payload).map_err(invalid)?;
+    let response = BenchmarkResponse {
+        header: request.header,
+        result: ResultCode::Ok.into(),
+        client_timestamp_ns: request.client_timestamp_ns,
+        server_recv_timestamp_ns: received,
+        server_send_timestamp_ns: unix_ns(),
+        sequence: request.sequence,
+        payload: request.payload,
+    };
+    append(BENCHMARK_RESPONSE, &response, answers)
+}
+
+fn unix_ns() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+}
+
 fn answer_echo(payload: &[u8], answers: &mut Vec<u8>) -> io::Result<()> {
-    let invalid = |sentence: String| Error::new(ErrorKind::InvalidData, sentence);
-    let request = EchoRequest::decode(payload).map_err(|error| invalid(error.to_string()))?;
+    let request = EchoRequest::decode(payload).map_err(invalid)?;
     let response = EchoResponse {
         header: request.header,
         result: ResultCode::Ok.into(),
         data: request.data,
         data_str: request.data_str,
     };
-    let header = header(ECHO, response.encoded_len())
-        .ok_or_else(|| invalid("the answer is larger than a frame".to_owned()))?;
-    answers.extend_from_slice(&header);
-    response.encode(answers).map_err(Error::other)
+    append(ECHO, &response, answers)
 }
 
 #[cfg(test)]

@@ -11,6 +11,11 @@ pub const ECHO: u16 = 0x0001;
 /// The id of frames that come back as they are.
 pub const RAW_ECHO: u16 = 0x0002;
 
+/// The id of BenchmarkRequest.
+pub const BENCHMARK: u16 = 0x1001;
+/// The id of BenchmarkResponse.
+pub const BENCHMARK_RESPONSE: u16 = 0x1002;
+
 /// One whole frame at the start of some bytes.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct Frame<'a> {

@@ -54,7 +54,8 @@ impl Load {
     fn start(&self, scenario: Scenario, server: &Server) -> std::io::Result<Output> {
         let mut command = Command::new(&self.program);
         command
-            .args(["bench", "--raw", "--json", "--io-threads", "1"])
+            .args(["bench", "--json", "--io-threads", "1"])
+            .args(scenario.is_raw().then_some("--raw"))
             .args(["--connect", &server.address.to_string()])
             .args(["--duration", &self.duration])
             .args(["--warmup", &self.warmup.to_string()])

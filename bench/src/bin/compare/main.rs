@@ -79,8 +79,11 @@ fn run(arguments: &Arguments) -> io::Result<()> {
     let mut text = table::machine(arguments.rounds, &arguments.duration);
     print!("{text}");
     for scenario in &arguments.scenarios {
-        let rounds = measure(arguments, &programs, &load, *scenario)?;
-        let section = table::section(*scenario, &arguments.servers, &rounds);
+        let mut servers = arguments.servers.clone();
+        // It knows no messages.
+        servers.retain(|kind| *kind != ServerKind::Limit || scenario.is_raw());
+        let rounds = measure(arguments, &programs, &load, *scenario, &servers)?;
+        let section = table::section(*scenario, &servers, &rounds);
         print!("{section}");
         text.push_str(&section);
     }
@@ -99,8 +102,8 @@ fn measure(
     programs: &Programs,
     load: &Load,
     scenario: Scenario,
+    servers: &[ServerKind],
 ) -> io::Result<Vec<Round>> {
-    let servers = &arguments.servers;
     let mut rounds = Vec::new();
     for number in 0..arguments.rounds {
         let mut round: Round = vec![Err("not run".to_owned()); servers.len()];

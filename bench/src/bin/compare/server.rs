@@ -17,16 +17,28 @@ pub(crate) enum ServerKind {
     Tokio,
     /// tokio, a runtime for each thread, one thread.
     TokioPerThread,
+    /// FastPort on io_uring whose worker looks again before it sleeps, while that pays.
+    FastportAdaptive,
+    /// tokio and tokio-util's `Framed`, a frame at a time.
+    TokioFramed,
+    /// compio, completion-based, one thread.
+    Compio,
+    /// monoio, completion-based, one thread.
+    Monoio,
     /// The least that an io_uring server can do.
     Limit,
 }
 
 impl ServerKind {
-    pub(crate) const ALL: [Self; 5] = [
+    /// In the order in which they run.
+    pub(crate) const ALL: [Self; 8] = [
         Self::FastportIoUring,
         Self::Tokio,
         Self::FastportPoll,
         Self::TokioPerThread,
+        Self::Compio,
+        Self::Monoio,
+        Self::TokioFramed,
         Self::Limit,
     ];
 
@@ -36,12 +48,23 @@ impl ServerKind {
             Self::FastportPoll => "FastPort poll",
             Self::Tokio => "tokio multi-thread",
             Self::TokioPerThread => "tokio per-thread",
+            Self::FastportAdaptive => "FastPort io_uring, adaptive wait",
+            Self::TokioFramed => "tokio-util Framed",
+            Self::Compio => "compio",
+            Self::Monoio => "monoio",
             Self::Limit => "limit (io_uring)",
         }
     }
 
     pub(crate) const fn is_tokio(self) -> bool {
         matches!(self, Self::Tokio | Self::TokioPerThread)
+    }
+
+    const fn is_fastport(self) -> bool {
+        matches!(
+            self,
+            Self::FastportIoUring | Self::FastportPoll | Self::FastportAdaptive
+        )
     }
 
     const fn flags(self) -> &'static [&'static str] {
@@ -66,7 +89,18 @@ impl ServerKind {
             ],
             Self::Tokio => &["--flavor", "multi-thread", "--threads", "1"],
             Self::TokioPerThread => &["--flavor", "per-thread", "--threads", "1"],
-            Self::Limit => &[],
+            Self::FastportAdaptive => &[
+                "server",
+                "--workers",
+                "1",
+                "--dispatch",
+                "inline",
+                "--engine",
+                "io_uring",
+                "--wait",
+                "adaptive",
+            ],
+            Self::Limit | Self::TokioFramed | Self::Compio | Self::Monoio => &[],
         }
     }
 }
@@ -94,9 +128,12 @@ impl Programs {
     /// Starts a server on a free port and waits until it listens.
     pub(crate) fn start(&self, kind: ServerKind, core: usize) -> io::Result<Server> {
         let program = match kind {
-            ServerKind::FastportIoUring | ServerKind::FastportPoll => self.fastport.clone(),
+            kind if kind.is_fastport() => self.fastport.clone(),
             ServerKind::Tokio | ServerKind::TokioPerThread => self.peers.join("peer-tokio"),
-            ServerKind::Limit => self.peers.join("limit"),
+            ServerKind::TokioFramed => self.peers.join("peer-framed"),
+            ServerKind::Compio => self.peers.join("peer-compio"),
+            ServerKind::Monoio => self.peers.join("peer-monoio"),
+            _ => self.peers.join("limit"),
         };
         let mut command = Command::new(&program);
         command
@@ -104,7 +141,7 @@ impl Programs {
             .args(["--listen", "127.0.0.1:0"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
-        if matches!(kind, ServerKind::FastportIoUring | ServerKind::FastportPoll) {
+        if kind.is_fastport() {
             command.args(["--log", "warn"]);
         }
         let failed = |error| Error::other(format!("{}: {error}", program.display()));

@@ -30,7 +30,8 @@ pub(crate) fn section(scenario: Scenario, servers: &[ServerKind], rounds: &[Roun
     let mut text = format!("\n### {scenario:?}: {}\n\n", scenario.title());
     text.push_str(
         "| server | messages/s | to tokio | to limit | p50 µs | p99 µs | p99 to tokio \
-         | CPU µs/message | peak MiB | failed |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+         | CPU µs/message | CPU to limit | peak MiB | failed |\n\
+         |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
     );
     for (at, kind) in servers.iter().enumerate() {
         let of = |value: fn(&Measurement) -> f64| {
@@ -48,7 +49,8 @@ pub(crate) fn section(scenario: Scenario, servers: &[ServerKind], rounds: &[Roun
             shown(of(|m| m.p50.as_secs_f64() * 1e6), 0),
             shown(of(|m| m.p99.as_secs_f64() * 1e6), 0),
             shown(median(p99_ratios(servers, rounds, at)), 2),
-            shown(of(|m| m.server_time_ns / 1e3), 2),
+            shown(of(|m| m.server_time_ns / 1e3), 3),
+            shown(median(cost_ratios(servers, rounds, at)), 2),
             shown(of(|m| m.server_peak_bytes as f64 / f64::from(1 << 20)), 1),
             rounds
                 .iter()
@@ -95,6 +97,10 @@ fn speed_ratios(
 
 fn p99_ratios(servers: &[ServerKind], rounds: &[Round], at: usize) -> Vec<f64> {
     ratios(servers, rounds, at, fastest_tokio, |m| m.p99.as_secs_f64())
+}
+
+fn cost_ratios(servers: &[ServerKind], rounds: &[Round], at: usize) -> Vec<f64> {
+    ratios(servers, rounds, at, limit, |m| m.server_time_ns)
 }
 
 /// The ratio of every round in which both sides have a measurement.
@@ -183,7 +189,7 @@ mod tests {
         let rounds = [vec![lost, measured(100.0, 20), measured(50.0, 5)]];
         assert!(speed_ratios(&SERVERS, &rounds, 0, fastest_tokio).is_empty());
         let text = section(Scenario::S2, &SERVERS, &rounds);
-        let line = "| FastPort io_uring | - | - | - | - | - | - | - | - | 1 |";
+        let line = "| FastPort io_uring | - | - | - | - | - | - | - | - | - | 1 |";
         assert!(text.contains(line), "{text}");
     }
 }

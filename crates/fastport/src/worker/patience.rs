@@ -59,6 +59,11 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_micros(50);
 
+    /// Where the time of a test begins; it does not matter when that is.
+    fn start() -> Instant {
+        Instant::now()
+    }
+
     fn us(count: u64) -> Duration {
         Duration::from_micros(count)
     }
@@ -82,7 +87,7 @@ mod tests {
 
     #[test]
     fn block_never_looks_again_and_spin_does_until_its_limit() {
-        let mut now = Instant::now();
+        let mut now = start();
         let mut block = Patience::new(WaitStrategy::Block, LIMIT);
         assert_eq!(caught(&mut block, &mut now, us(2), 100), 0);
         let mut spin = Patience::new(WaitStrategy::Spin, LIMIT);
@@ -92,7 +97,7 @@ mod tests {
 
     #[test]
     fn adaptive_looks_again_while_it_pays_and_begins_anew_when_it_would() {
-        let mut now = Instant::now();
+        let mut now = start();
         let mut adaptive = Patience::new(WaitStrategy::Adaptive, LIMIT);
         assert_eq!(caught(&mut adaptive, &mut now, us(30), 100), 100);
         caught(&mut adaptive, &mut now, us(10_000), 100);
