@@ -9,6 +9,7 @@
 
 pub(crate) mod carry;
 pub(crate) mod handle;
+pub(crate) mod held;
 pub(crate) mod registry;
 pub(crate) mod send_queue;
 pub(crate) mod shared;

@@ -36,7 +36,8 @@ pub(crate) struct SessionShared {
     pub(crate) handler: Arc<dyn Handler>,
     pub(crate) config: Arc<SessionConfig>,
     pub(crate) local: OwnerCell<LocalQueue>,
-    remote: Mutex<Pieces>,
+    /// No memory until another thread sends.
+    remote: Mutex<Option<Box<Pieces>>>,
     /// Bytes in the remote half; not zero exactly when there is something to splice.
     remote_bytes: AtomicUsize,
     /// Bytes of the local half, as of the owner's last turn.
@@ -86,7 +87,7 @@ impl SessionShared {
             handler,
             config,
             local: OwnerCell::new(LocalQueue::default()),
-            remote: Mutex::new(Pieces::default()),
+            remote: Mutex::new(None),
             remote_bytes: AtomicUsize::new(0),
             local_bytes: AtomicUsize::new(0),
             backpressured: AtomicBool::new(false),
@@ -149,12 +150,13 @@ impl SessionShared {
         }
         let queued = {
             let mut remote = self.remote.lock();
+            let remote = remote.get_or_insert_default();
             // The owner moves bytes between the halves under this lock: the sum is exact here.
             let before = self.local_bytes.load(Ordering::Relaxed) + remote.bytes();
             let queued = self.admit(before, bytes)?;
             if let Some(append) = append {
                 let _mark = Encoding::begin();
-                append(&mut remote);
+                append(remote);
             }
             remote.splice(&mut outside);
             self.remote_bytes.store(remote.bytes(), Ordering::Release);
@@ -192,7 +194,9 @@ impl SessionShared {
     pub(crate) fn splice(&self, queue: &mut LocalQueue) {
         if self.remote_bytes.load(Ordering::Acquire) != 0 {
             let mut remote = self.remote.lock();
-            queue.pieces.splice(&mut remote);
+            if let Some(remote) = &mut *remote {
+                queue.pieces.splice(remote);
+            }
             // Counted twice for a moment by readers without the lock, and never not at all.
             self.local_bytes.store(queue.bytes(), Ordering::Relaxed);
             self.remote_bytes.store(0, Ordering::Release);

@@ -14,10 +14,9 @@
 use crate::dispatch::strand::Strand;
 use crate::session::carry::Carry;
 use crate::session::handle::Session;
+use crate::session::held::Held;
 use crate::{CloseReason, Handler, SessionConfig};
-use fastport_buffer::Chunk;
 use fastport_engine::Key;
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -97,7 +96,7 @@ pub(crate) struct Slot {
     pub(crate) carry: Carry,
     /// Received, and not to be parsed before the send queue has room. Empty but under
     /// back-pressure.
-    pub(crate) held: VecDeque<Chunk>,
+    pub(crate) held: Held,
     pub(crate) opened_at: Instant,
     pub(crate) last_received: Instant,
     /// When the unfinished frame began.
@@ -121,7 +120,7 @@ impl Slot {
             broken: false,
             ending: None,
             carry: Carry::default(),
-            held: VecDeque::new(),
+            held: Held::default(),
             opened_at: now,
             last_received: now,
             frame_started: None,

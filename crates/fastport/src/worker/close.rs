@@ -10,10 +10,9 @@ impl<E: Engine> Worker<E> {
     /// The end was asked for: nothing more is delivered. What is queued is flushed if that makes
     /// sense.
     pub(crate) fn begin_close(&mut self, slot: &mut Slot) {
-        for chunk in slot.held.drain(..) {
+        for chunk in slot.held.take() {
             self.engine.recycle(chunk);
         }
-        slot.held.shrink_to_fit();
         slot.carry.clear();
         slot.frame_started = None;
         let reason = slot

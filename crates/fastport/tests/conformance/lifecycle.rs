@@ -30,15 +30,15 @@ pub(crate) fn every_way_of_waiting_serves(setup: Setup) {
     for wait in [WaitStrategy::Spin, WaitStrategy::Adaptive] {
         let change = |config: &mut ServiceConfig| {
             config.wait = wait;
-            config.spin_limit = Duration::from_millis(2);
-            config.session.idle_timeout = Duration::from_millis(300);
+            config.spin_limit = Duration::from_micros(200);
+            config.session.idle_timeout = Duration::from_secs(1);
         };
         let host = setup.host(change, |session, packet| {
             let _ = session.forward(&packet);
         });
         let mut peer = host.connect();
         let session = host.accepted();
-        for round in 0..200 {
+        for round in 0..50 {
             let bytes = pattern(round, 100);
             peer.send(&bytes);
             assert_eq!(peer.receive(), bytes);
