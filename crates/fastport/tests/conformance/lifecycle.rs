@@ -32,6 +32,7 @@ pub(crate) fn every_way_of_waiting_serves(setup: Setup) {
             config.wait = wait;
             config.spin_limit = Duration::from_micros(200);
             config.session.idle_timeout = Duration::from_secs(1);
+            config.session.linger_timeout = Duration::from_millis(10);
         };
         let host = setup.host(change, |session, packet| {
             let _ = session.forward(&packet);
