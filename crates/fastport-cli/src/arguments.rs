@@ -257,6 +257,10 @@ pub(crate) struct BenchArguments {
     /// Give a run up when nothing comes back for so long.
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "10s")]
     pub(crate) timeout: Duration,
+    /// How the I/O threads of the load generator wait [default: block]. Those that sleep are late
+    /// themselves, which counts as latency of the server.
+    #[arg(long, value_enum)]
+    pub(crate) wait: Option<WaitKind>,
     /// Engine of the load generator: auto, io_uring, poll or iocp.
     #[arg(long, default_value = "auto", value_parser = parse_engine)]
     pub(crate) engine: EngineChoice,

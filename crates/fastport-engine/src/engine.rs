@@ -250,6 +250,9 @@ pub trait Engine: Sized + 'static {
     type Waker: Wake + Clone;
     /// The back-end's name as in `--engine`: `io_uring`, `iocp`, `poll`.
     const NAME: &'static str;
+    /// After so many events of a turn the session layer should flush and [`Engine::submit`], so
+    /// that what was received goes out while it is warm, and its buffers come back.
+    const EVENTS_PER_SUBMIT: usize;
 
     /// Makes the engine. It stays on the calling thread.
     ///

@@ -166,6 +166,7 @@ impl Engine for IocpEngine {
     type Accepted = OwnedSocket;
     type Waker = IocpWaker;
     const NAME: &'static str = "iocp";
+    const EVENTS_PER_SUBMIT: usize = 64;
 
     fn open(config: &EngineConfig) -> Result<Self, EngineError> {
         let port = Port::open().map_err(|source| EngineError::Setup {

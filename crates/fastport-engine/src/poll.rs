@@ -166,6 +166,8 @@ impl Engine for PollEngine {
     type Accepted = TcpStream;
     type Waker = PollWaker;
     const NAME: &'static str = "poll";
+    /// Each send is a call of its own in any case.
+    const EVENTS_PER_SUBMIT: usize = 32;
 
     fn open(config: &EngineConfig) -> Result<Self, EngineError> {
         let poller = Poller::open().map_err(|source| EngineError::Setup {

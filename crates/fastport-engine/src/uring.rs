@@ -186,6 +186,7 @@ impl Engine for UringEngine {
     type Accepted = OwnedFd;
     type Waker = UringWaker;
     const NAME: &'static str = "io_uring";
+    const EVENTS_PER_SUBMIT: usize = 256;
 
     fn open(config: &EngineConfig) -> Result<Self, EngineError> {
         let setup = |action| move |source| EngineError::Setup { action, source };

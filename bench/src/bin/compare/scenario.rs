@@ -50,7 +50,17 @@ impl Scenario {
             ],
             Self::S2 => &["--sessions", "1000", "--payload", "64"],
             Self::S3 | Self::S3P => &["--sessions", "100", "--payload", "64", "--inflight", "64"],
-            Self::S4 => &["--sessions", "100", "--payload", "64", "--rate", "30000"],
+            Self::S4 => &[
+                "--sessions",
+                "100",
+                "--payload",
+                "64",
+                "--rate",
+                "30000",
+                // A load generator that sleeps would count its own waking.
+                "--wait",
+                "spin",
+            ],
             Self::S7 => &["--sessions", "100", "--payload", "64"],
         }
     }

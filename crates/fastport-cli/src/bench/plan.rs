@@ -1,7 +1,7 @@
 //! What a benchmark is to do, checked.
 
 use crate::arguments::{BenchArguments, EngineChoice};
-use fastport::EngineKind;
+use fastport::{EngineKind, WaitStrategy};
 use std::time::Duration;
 
 /// The largest payload of a `BenchmarkRequest`: its response, with three time stamps more, must fit
@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) timeout: Duration,
     /// Engine of the load generator, or the best that there is.
     pub(crate) engine: Option<EngineKind>,
+    /// How its threads wait.
+    pub(crate) wait: WaitStrategy,
 }
 
 /// How much is measured.
@@ -131,6 +133,9 @@ impl Plan {
             io_threads: arguments.io_threads,
             timeout: arguments.timeout,
             engine,
+            wait: arguments
+                .wait
+                .map_or_else(Default::default, WaitStrategy::from),
         })
     }
 
@@ -182,6 +187,7 @@ impl Default for Plan {
             io_threads: 1,
             timeout: Duration::from_secs(10),
             engine: None,
+            wait: WaitStrategy::Block,
         }
     }
 }

@@ -65,6 +65,7 @@ fn service_config(plan: &Plan) -> ServiceConfig {
         engine: plan.engine,
         workers: plan.io_threads,
         dispatch: Dispatch::Inline,
+        wait: plan.wait,
         sessions_max: plan.sessions,
         session,
         ..ServiceConfig::default()

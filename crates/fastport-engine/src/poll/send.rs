@@ -115,8 +115,10 @@ impl PollEngine {
         self.operations += 1;
         slot.sending = Some(Sending::new(batch));
         slot.push_send();
-        if slot.sending.as_ref().is_some_and(|s| s.ended.is_some()) {
-            self.enqueue(key);
+        if slot.sending.as_ref().is_some_and(|s| s.ended.is_some()) && !slot.queued {
+            slot.queued = true;
+            // Before those that wait to be read: what it sent may be the buffer that they need.
+            self.ready.push_front(key);
         }
     }
 

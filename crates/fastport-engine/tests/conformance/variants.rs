@@ -60,6 +60,7 @@ impl<C: Change> Engine for Changed<C> {
     type Accepted = <IocpEngine as Engine>::Accepted;
     type Waker = <IocpEngine as Engine>::Waker;
     const NAME: &'static str = IocpEngine::NAME;
+    const EVENTS_PER_SUBMIT: usize = IocpEngine::EVENTS_PER_SUBMIT;
 
     fn open(config: &EngineConfig) -> Result<Self, EngineError> {
         let mut config = config.clone();

@@ -44,6 +44,7 @@ pub(crate) struct WorkerCounters {
     pub(crate) receives: Counter,
     pub(crate) sends: Counter,
     pub(crate) turns: Counter,
+    pub(crate) submits: Counter,
     pub(crate) pauses: Counter,
     closed: [Counter; CloseReason::NAMES.len()],
 }

@@ -36,6 +36,8 @@ pub struct StatsSnapshot {
     pub sends: u64,
     /// Turns of the workers' loops: at most one system call each on io_uring.
     pub turns: u64,
+    /// Times that work was handed to the kernel in the middle of a turn: one more call each.
+    pub submits: u64,
     /// Times that reading from a session was paused by back-pressure.
     pub pauses: u64,
     /// Packets with an id that nothing handles.
@@ -61,6 +63,7 @@ impl StatsSnapshot {
         self.receives += worker.receives.get();
         self.sends += worker.sends.get();
         self.turns += worker.turns.get();
+        self.submits += worker.submits.get();
         self.pauses += worker.pauses.get();
         for (sum, count) in self.closed.iter_mut().zip(worker.closed()) {
             *sum += count;

@@ -7,8 +7,6 @@ use crate::{CloseReason, Error};
 use fastport_engine::{CloseMode, Drained, Engine, Wait};
 use std::time::{Duration, Instant};
 
-/// Events after which what they asked for is handed to the kernel in the middle of a turn.
-const EVENTS_PER_SUBMIT: usize = 256;
 /// Events of one turn; the rest waits until mailbox and timers had their turn.
 const EVENTS_PER_TURN: usize = 4096;
 /// Turns between the order to stop and the end of the sessions: the kernel, which an engine asks in
@@ -53,9 +51,10 @@ impl<E: Engine> Worker<E> {
                 break;
             };
             self.on_event(event);
-            if count % EVENTS_PER_SUBMIT == 0 {
+            if count % E::EVENTS_PER_SUBMIT == 0 {
                 self.attend_all();
                 self.engine.submit()?;
+                self.link.counters.submits.add(1);
             }
         }
         // The end of a send is what the worker asked for itself.

@@ -1,0 +1,139 @@
+//! What a batch of messages costs in turns and sends, counted and not timed.
+//!
+//! The worker is held in a handler while the clients write, so that all of it is there when it goes
+//! on: what it then does is the cost of a busy server, however fast the machine is.
+
+use fastport::{Dispatch, EngineKind, Handler, Packet, PacketId, Server, Session, StatsSnapshot};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const ID: PacketId = PacketId::RAW_ECHO;
+const FRAME_BYTES: usize = 64;
+
+/// Answers packet by packet, by the plain call; stops at a packet that says so.
+struct Answerer {
+    held: Sender<()>,
+    release: Mutex<Receiver<()>>,
+}
+
+impl Handler for Answerer {
+    fn on_packet(&self, session: &Session, packet: Packet<'_>) {
+        if packet.payload() == b"hold" {
+            self.held.send(()).unwrap();
+            let _ = self.release.lock().unwrap().recv_timeout(PATIENCE);
+        } else {
+            let _ = session.send_bytes(packet.id(), packet.payload());
+        }
+    }
+}
+
+struct Rig {
+    server: Server,
+    held: Receiver<()>,
+    release: Sender<()>,
+    holder: TcpStream,
+    clients: Vec<TcpStream>,
+}
+
+fn frame(payload: &[u8]) -> Vec<u8> {
+    let size = u16::try_from(payload.len() + 4).unwrap();
+    [&size.to_be_bytes()[..], &ID.number().to_be_bytes(), payload].concat()
+}
+
+fn connect(server: &Server) -> TcpStream {
+    let stream = TcpStream::connect(server.local_address()).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+impl Rig {
+    fn new(engine: EngineKind, sessions: usize) -> Self {
+        let (held, is_held) = channel();
+        let (release, released) = channel();
+        let server = Server::builder()
+            .listen("127.0.0.1:0")
+            .engine(engine)
+            .workers(1)
+            .dispatch(Dispatch::Inline)
+            .handler(Answerer {
+                held,
+                release: Mutex::new(released),
+            })
+            .start()
+            .unwrap();
+        let holder = connect(&server);
+        let clients = (0..sessions).map(|_| connect(&server)).collect();
+        Self {
+            server,
+            held: is_held,
+            release,
+            holder,
+            clients,
+        }
+    }
+
+    /// Each client sends `burst` frames while the worker is held, and gets its answers. What the
+    /// worker did for it.
+    fn round(&mut self, burst: usize) -> (StatsSnapshot, StatsSnapshot) {
+        let sent = frame(&[7; FRAME_BYTES - 4]).repeat(burst);
+        let mut received = vec![0; sent.len()];
+        self.holder.write_all(&frame(b"hold")).unwrap();
+        self.held.recv_timeout(PATIENCE).expect("the worker stops");
+        let before = self.server.stats();
+        for client in &mut self.clients {
+            client.write_all(&sent).unwrap();
+        }
+        self.release.send(()).unwrap();
+        for client in &mut self.clients {
+            client.read_exact(&mut received).unwrap();
+            assert!(received == sent);
+        }
+        (before, self.server.stats())
+    }
+}
+
+/// Sends one batch a session, and turns so many messages at least.
+fn costs(engine: EngineKind, sessions: usize, burst: usize, messages_per_turn: usize) {
+    let mut rig = Rig::new(engine, sessions);
+    // The first round accepts the sessions; it is not counted.
+    rig.round(burst);
+    for _ in 0..5 {
+        let (before, after) = rig.round(burst);
+        let messages = (sessions * burst) as u64;
+        assert_eq!(
+            after.sends - before.sends,
+            sessions as u64,
+            "{engine}: sends"
+        );
+        let turns = after.turns - before.turns + after.submits - before.submits;
+        assert!(
+            turns * messages_per_turn as u64 <= messages,
+            "{engine}: {turns} turns for {messages} messages"
+        );
+    }
+    rig.server.stop(PATIENCE);
+}
+
+/// Whether messages are ten or five hundred a turn: a turn is one system call on io_uring.
+fn every_engine(sessions: usize, burst: usize, messages_per_turn: usize) {
+    for engine in [EngineKind::IoUring, EngineKind::Iocp, EngineKind::Poll] {
+        if EngineKind::choose(Some(engine)).is_ok() {
+            costs(engine, sessions, burst, messages_per_turn);
+        }
+    }
+}
+
+#[test]
+fn a_turn_serves_at_least_ten_sessions_with_a_message_each() {
+    every_engine(400, 1, 10);
+}
+
+#[test]
+fn a_turn_serves_at_least_five_hundred_pipelined_messages_with_a_send_a_session() {
+    every_engine(100, 64, 500);
+}
