@@ -64,8 +64,10 @@ fn check(root: &Path, shrink: bool) -> io::Result<Vec<String>> {
             sources.push_str(&text);
         }
     }
-    let page = fs::read_to_string(root.join(named_tests::PAGE))?;
-    findings.extend(named_tests::unknown(&page, &sources));
+    for page in named_tests::PAGES {
+        let text = fs::read_to_string(root.join(page))?;
+        findings.extend(named_tests::unknown(page, &text, &sources));
+    }
     let list = root.join(EXCEPTIONS_FILE);
     let exceptions = match Exceptions::parse(&fs::read_to_string(&list)?) {
         Ok(exceptions) => exceptions,

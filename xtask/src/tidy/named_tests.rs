@@ -1,13 +1,13 @@
-//! docs/pitfalls.md says which test holds each mistake; who renames a test must rename it there.
+//! README.md and docs/pitfalls.md say which tests hold what; who renames a test renames it there.
 
 use super::Finding;
 
-/// The page whose names are checked.
-pub(super) const PAGE: &str = "docs/pitfalls.md";
+/// The pages whose names are checked.
+pub(super) const PAGES: [&str; 2] = ["README.md", "docs/pitfalls.md"];
 
-/// The names on the page that no function has. `sources` is the text of all Rust files.
-pub(super) fn unknown(page: &str, sources: &str) -> Vec<Finding> {
-    let lines = page.lines().enumerate();
+/// The names in the text of a page that no function has. `sources` is the text of all Rust files.
+pub(super) fn unknown(page: &str, text: &str, sources: &str) -> Vec<Finding> {
+    let lines = text.lines().enumerate();
     let named = lines.flat_map(|(index, line)| {
         let words = line.split('`').skip(1).step_by(2);
         words.map(move |word| (index + 1, word))
@@ -17,7 +17,7 @@ pub(super) fn unknown(page: &str, sources: &str) -> Vec<Finding> {
         .filter(|(_, word)| !sources.contains(&format!("fn {word}<")))
         .map(|(line, word)| Finding {
             rule: "named-tests",
-            path: PAGE.to_owned(),
+            path: page.to_owned(),
             line,
             amount: 1,
             message: format!("no test is called {word}"),
@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn a_name_without_its_test_is_found_and_other_words_are_not() {
         let page = "| `a_test_that_is_there` |\n| `a_test_that_is_gone`, `send_buffer` |";
-        let found = unknown(page, "fn a_test_that_is_there() {}");
+        let found = unknown("page.md", page, "fn a_test_that_is_there() {}");
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].line, 2);
         assert!(found[0].message.contains("a_test_that_is_gone"));
