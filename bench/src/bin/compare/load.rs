@@ -23,6 +23,7 @@ pub(crate) struct Measurement {
     pub(crate) messages_per_second: f64,
     pub(crate) p50: Duration,
     pub(crate) p99: Duration,
+    pub(crate) max: Duration,
     /// Processor time of the server for each message, warm-up included.
     pub(crate) server_time_ns: f64,
     pub(crate) server_peak_bytes: u64,
@@ -46,6 +47,7 @@ impl Load {
             messages_per_second: report.messages_per_second,
             p50: report.p50,
             p99: report.p99,
+            max: report.max,
             server_time_ns: (after - before).as_nanos() as f64 / report.responses,
             server_peak_bytes: memory.peak_bytes,
         })
@@ -72,6 +74,7 @@ struct Report {
     messages_per_second: f64,
     p50: Duration,
     p99: Duration,
+    max: Duration,
     /// Of warm-up and measurement.
     responses: f64,
 }
@@ -96,6 +99,7 @@ impl Report {
             messages_per_second: number("packets_per_sec")?,
             p50: time("p50_latency_ns")?,
             p99: time("p99_latency_ns")?,
+            max: time("max_latency_ns")?,
             responses,
         })
     }
@@ -108,6 +112,7 @@ mod tests {
     fn report(losses: u32, responses: u32) -> String {
         format!(
             r#"{{"packets_per_sec": 1000.5, "p50_latency_ns": 2000, "p99_latency_ns": 3000,
+            "max_latency_ns": 4000,
             "connection_losses": {losses}, "warmup_responses": 0,
             "measured_responses": {responses}}}"#
         )

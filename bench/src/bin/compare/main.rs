@@ -5,6 +5,7 @@
 //! machine's mood changes from minute to minute, and a ratio of neighbours does not see it.
 #![forbid(unsafe_code)]
 
+mod chart;
 mod load;
 mod scenario;
 mod server;
@@ -47,6 +48,9 @@ struct Arguments {
     /// The FastPort binary, server and load generator.
     #[arg(long)]
     fastport: Option<PathBuf>,
+    /// Also draws the processor time of a message, relative to the limit, to this file.
+    #[arg(long, value_name = "FILE.svg")]
+    chart: Option<PathBuf>,
     /// Also writes the tables to this file.
     #[arg(long, value_name = "FILE.md")]
     output: Option<PathBuf>,
@@ -78,6 +82,7 @@ fn run(arguments: &Arguments) -> io::Result<()> {
     };
     let mut text = table::machine(arguments.rounds, &arguments.duration);
     print!("{text}");
+    let mut groups = Vec::new();
     for scenario in &arguments.scenarios {
         let mut servers = arguments.servers.clone();
         // It knows no messages.
@@ -86,6 +91,11 @@ fn run(arguments: &Arguments) -> io::Result<()> {
         let section = table::section(*scenario, &servers, &rounds);
         print!("{section}");
         text.push_str(&section);
+        groups.push((*scenario, table::costs(&servers, &rounds)));
+    }
+    if let Some(path) = &arguments.chart {
+        groups.retain(|(_, bars)| !bars.is_empty());
+        std::fs::write(path, chart::draw(&groups))?;
     }
     match &arguments.output {
         Some(path) => std::fs::write(path, text),

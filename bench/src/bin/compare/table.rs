@@ -1,6 +1,7 @@
 //! Turns rounds into Markdown: medians, and ratios taken within each round.
 
 use crate::Round;
+use crate::chart::Bar;
 use crate::load::Measurement;
 use crate::scenario::Scenario;
 use crate::server::ServerKind;
@@ -29,9 +30,9 @@ pub(crate) fn machine(rounds: u32, duration: &str) -> String {
 pub(crate) fn section(scenario: Scenario, servers: &[ServerKind], rounds: &[Round]) -> String {
     let mut text = format!("\n### {scenario:?}: {}\n\n", scenario.title());
     text.push_str(
-        "| server | messages/s | to tokio | to limit | p50 µs | p99 µs | p99 to tokio \
+        "| server | messages/s | to tokio | to limit | p50 µs | p99 µs | max µs | p99 to tokio \
          | CPU µs/message | CPU to limit | peak MiB | failed |\n\
-         |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+         |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
     );
     for (at, kind) in servers.iter().enumerate() {
         let of = |value: fn(&Measurement) -> f64| {
@@ -48,6 +49,7 @@ pub(crate) fn section(scenario: Scenario, servers: &[ServerKind], rounds: &[Roun
             shown(median(speed_ratios(servers, rounds, at, limit)), 2),
             shown(of(|m| m.p50.as_secs_f64() * 1e6), 0),
             shown(of(|m| m.p99.as_secs_f64() * 1e6), 0),
+            shown(of(|m| m.max.as_secs_f64() * 1e6), 0),
             shown(median(p99_ratios(servers, rounds, at)), 2),
             shown(of(|m| m.server_time_ns / 1e3), 3),
             shown(median(cost_ratios(servers, rounds, at)), 2),
@@ -97,6 +99,16 @@ fn speed_ratios(
 
 fn p99_ratios(servers: &[ServerKind], rounds: &[Round], at: usize) -> Vec<f64> {
     ratios(servers, rounds, at, fastest_tokio, |m| m.p99.as_secs_f64())
+}
+
+/// The servers' processor time for a message, relative to the limit's; those without one are left
+/// out.
+pub(crate) fn costs(servers: &[ServerKind], rounds: &[Round]) -> Vec<Bar> {
+    let cost = |at| median(cost_ratios(servers, rounds, at));
+    let named = servers.iter().enumerate();
+    named
+        .filter_map(|(at, kind)| Some((kind.name(), cost(at)?)))
+        .collect()
 }
 
 fn cost_ratios(servers: &[ServerKind], rounds: &[Round], at: usize) -> Vec<f64> {
@@ -158,6 +170,7 @@ mod tests {
             messages_per_second,
             p50: Duration::from_micros(p99_us / 2),
             p99: Duration::from_micros(p99_us),
+            max: Duration::from_micros(2 * p99_us),
             server_time_ns: 1000.0,
             server_peak_bytes: 1 << 20,
         })
@@ -189,7 +202,7 @@ mod tests {
         let rounds = [vec![lost, measured(100.0, 20), measured(50.0, 5)]];
         assert!(speed_ratios(&SERVERS, &rounds, 0, fastest_tokio).is_empty());
         let text = section(Scenario::S2, &SERVERS, &rounds);
-        let line = "| FastPort io_uring | - | - | - | - | - | - | - | - | - | 1 |";
+        let line = "| FastPort io_uring | - | - | - | - | - | - | - | - | - | - | 1 |";
         assert!(text.contains(line), "{text}");
     }
 }
