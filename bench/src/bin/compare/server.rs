@@ -67,39 +67,14 @@ impl ServerKind {
         )
     }
 
+    /// What makes the kind; every FastPort server has one worker and inline handlers.
     const fn flags(self) -> &'static [&'static str] {
         match self {
-            Self::FastportIoUring => &[
-                "server",
-                "--workers",
-                "1",
-                "--dispatch",
-                "inline",
-                "--engine",
-                "io_uring",
-            ],
-            Self::FastportPoll => &[
-                "server",
-                "--workers",
-                "1",
-                "--dispatch",
-                "inline",
-                "--engine",
-                "poll",
-            ],
+            Self::FastportIoUring => &["--engine", "io_uring"],
+            Self::FastportPoll => &["--engine", "poll"],
+            Self::FastportAdaptive => &["--engine", "io_uring", "--wait", "adaptive"],
             Self::Tokio => &["--flavor", "multi-thread", "--threads", "1"],
             Self::TokioPerThread => &["--flavor", "per-thread", "--threads", "1"],
-            Self::FastportAdaptive => &[
-                "server",
-                "--workers",
-                "1",
-                "--dispatch",
-                "inline",
-                "--engine",
-                "io_uring",
-                "--wait",
-                "adaptive",
-            ],
             Self::Limit | Self::TokioFramed | Self::Compio | Self::Monoio => &[],
         }
     }
@@ -128,22 +103,25 @@ impl Programs {
     /// Starts a server on a free port and waits until it listens.
     pub(crate) fn start(&self, kind: ServerKind, core: usize) -> io::Result<Server> {
         let program = match kind {
-            kind if kind.is_fastport() => self.fastport.clone(),
+            ServerKind::FastportIoUring
+            | ServerKind::FastportPoll
+            | ServerKind::FastportAdaptive => self.fastport.clone(),
             ServerKind::Tokio | ServerKind::TokioPerThread => self.peers.join("peer-tokio"),
             ServerKind::TokioFramed => self.peers.join("peer-framed"),
             ServerKind::Compio => self.peers.join("peer-compio"),
             ServerKind::Monoio => self.peers.join("peer-monoio"),
-            _ => self.peers.join("limit"),
+            ServerKind::Limit => self.peers.join("limit"),
         };
         let mut command = Command::new(&program);
+        if kind.is_fastport() {
+            command.args(["server", "--workers", "1", "--dispatch", "inline"]);
+            command.args(["--log", "warn"]);
+        }
         command
             .args(kind.flags())
             .args(["--listen", "127.0.0.1:0"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
-        if kind.is_fastport() {
-            command.args(["--log", "warn"]);
-        }
         let failed = |error| Error::other(format!("{}: {error}", program.display()));
         let mut child = on_core(core, || command.spawn()).map_err(failed)?;
         let output = child.stdout.take().map(BufReader::new);
