@@ -31,6 +31,16 @@ pub fn answer(input: &[u8], answers: &mut Vec<u8>) -> io::Result<(usize, bool)> 
     Ok((used, same))
 }
 
+/// Tells of a session that its server closed because of what the peer sent; a peer that goes away
+/// is nothing to tell of.
+pub fn report(ended: &io::Result<()>) {
+    if let Err(error) = ended
+        && error.kind() == ErrorKind::InvalidData
+    {
+        eprintln!("session closed: {error}");
+    }
+}
+
 /// Appends the answer to one frame.
 ///
 /// # Errors

@@ -11,10 +11,10 @@ use compio::buf::{IntoInner, IoBuf};
 use compio::io::{AsyncRead, AsyncWriteExt};
 use compio::net::{TcpListener, TcpStream};
 use compio::runtime::Runtime;
-use fastport_bench::answers::answer;
+use fastport_bench::answers::{answer, report};
 use fastport_bench::descriptors;
 use fastport_bench::frames::FRAME_BYTES_MAX;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::SocketAddr;
 
 /// An echo server on compio that speaks FastPort's wire, on one thread.
@@ -38,11 +38,7 @@ async fn accept(address: SocketAddr) -> io::Result<()> {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
         let session = async move {
-            if let Err(error) = serve(stream).await
-                && error.kind() == ErrorKind::InvalidData
-            {
-                eprintln!("session closed: {error}");
-            }
+            report(&serve(stream).await);
         };
         compio::runtime::spawn(session).detach();
     }

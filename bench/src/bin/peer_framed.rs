@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
-use fastport_bench::answers::answer_frame;
+use fastport_bench::answers::{answer_frame, report};
 use fastport_bench::descriptors;
 use fastport_bench::frames::{HEADER_BYTES, first_frame};
 use futures_util::SinkExt;
@@ -70,11 +70,7 @@ async fn accept(address: SocketAddr) -> io::Result<()> {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
         tokio::spawn(async move {
-            if let Err(error) = serve(stream).await
-                && error.kind() == ErrorKind::InvalidData
-            {
-                eprintln!("session closed: {error}");
-            }
+            report(&serve(stream).await);
         });
     }
 }

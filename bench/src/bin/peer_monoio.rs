@@ -6,13 +6,13 @@
 #[cfg(target_os = "linux")]
 mod server {
     use clap::Parser;
-    use fastport_bench::answers::answer;
+    use fastport_bench::answers::{answer, report};
     use fastport_bench::descriptors;
     use fastport_bench::frames::FRAME_BYTES_MAX;
     use monoio::buf::{IoBuf, IoBufMut};
     use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
     use monoio::net::{TcpListener, TcpStream};
-    use std::io::{self, ErrorKind};
+    use std::io;
     use std::net::SocketAddr;
 
     /// An echo server on monoio that speaks FastPort's wire, on one thread.
@@ -39,11 +39,7 @@ mod server {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
             monoio::spawn(async move {
-                if let Err(error) = serve(stream).await
-                    && error.kind() == ErrorKind::InvalidData
-                {
-                    eprintln!("session closed: {error}");
-                }
+                report(&serve(stream).await);
             });
         }
     }

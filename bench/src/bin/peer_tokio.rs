@@ -6,11 +6,11 @@
 #![forbid(unsafe_code)]
 
 use clap::{Parser, ValueEnum};
-use fastport_bench::answers::answer;
+use fastport_bench::answers::{answer, report};
 use fastport_bench::descriptors;
 use fastport_bench::frames::FRAME_BYTES_MAX;
 use socket2::{Domain, Protocol, Socket, Type};
-use std::io::{self, Error, ErrorKind};
+use std::io::{self, Error};
 use std::net::SocketAddr;
 use std::thread;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -99,11 +99,7 @@ async fn accept(listener: std::net::TcpListener) -> io::Result<()> {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
         tokio::spawn(async move {
-            if let Err(error) = serve(stream).await
-                && error.kind() == ErrorKind::InvalidData
-            {
-                eprintln!("session closed: {error}");
-            }
+            report(&serve(stream).await);
         });
     }
 }
