@@ -1,5 +1,6 @@
 //! The load generator against servers that do wrong: every fault must show, none may hang it.
 
+use fastport_testkit::programs::started;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
@@ -37,22 +38,14 @@ fn serve(mut stream: TcpStream, answer: fn(&mut Vec<u8>, usize) -> bool) {
 }
 
 fn bench(address: &str, flags: &str) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_fastport"))
-        .args([
-            "bench",
-            "--raw",
-            "--connect",
-            address,
-            "--sessions",
-            "4",
-            "--warmup",
-            "2",
-        ])
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fastport"));
+    command
+        .args(["bench", "--raw", "--connect", address])
+        .args(["--sessions", "4", "--warmup", "2"])
         .args(["--iterations", "400", "--timeout", "1s"])
         .args(flags.split_whitespace())
-        .stdin(Stdio::null())
-        .output()
-        .expect("the program starts")
+        .stdin(Stdio::null());
+    started(|| command.output())
 }
 
 /// The run failed, and said why.

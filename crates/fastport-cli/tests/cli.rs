@@ -3,6 +3,7 @@
 #[path = "harness/server.rs"]
 mod server;
 
+use fastport_testkit::programs::started;
 use server::Server;
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
@@ -23,7 +24,7 @@ fn fastport(arguments: &[&str]) -> Command {
 }
 
 fn run(arguments: &[&str]) -> Output {
-    fastport(arguments).output().expect("the program starts")
+    started(|| fastport(arguments).output())
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -149,11 +150,8 @@ fn a_bench_whose_server_goes_away_is_a_failed_run() {
         "20s",
         "--json",
     ]);
-    let mut bench = bench
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    bench.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut bench = started(|| bench.spawn());
     // The load has begun when the server has sessions that were asked for by the bench: kill it
     // once a connection of our own is served beside them.
     let client = [
@@ -180,9 +178,7 @@ fn the_demo_ends_with_a_table() {
 
 /// Runs a server that must not start. Returns its status and what it said.
 fn refused(arguments: &[&str]) -> (Option<i32>, String) {
-    let output = fastport(&[&["server"], arguments].concat())
-        .output()
-        .unwrap();
+    let output = run(&[&["server"], arguments].concat());
     (output.status.code(), text(&output.stderr))
 }
 

@@ -10,6 +10,7 @@ use fastport::protocol::tests::{
     EchoRequest, EchoResponse, ErrorResponse, PingRequest, PingResponse,
 };
 use fastport::{Identified, PacketId};
+use fastport_testkit::programs::started;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
@@ -25,12 +26,13 @@ struct Connection {
 
 impl Connection {
     fn open(dispatch: &str) -> Self {
-        let mut server = Command::new(env!("CARGO_BIN_EXE_fastport"))
-            .args(["server", "--listen", "127.0.0.1:0", "--dispatch", dispatch])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the program starts");
+        let mut server = started(|| {
+            Command::new(env!("CARGO_BIN_EXE_fastport"))
+                .args(["server", "--listen", "127.0.0.1:0", "--dispatch", dispatch])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+        });
         let mut ready = String::new();
         let output = server.stdout.as_mut().expect("a pipe");
         BufReader::new(output)

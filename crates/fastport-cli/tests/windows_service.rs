@@ -1,14 +1,16 @@
 //! The server as a Windows service: installed, started, talked to, stopped, removed.
 #![cfg(windows)]
 
+use fastport_testkit::programs::started;
 use std::net::TcpListener;
 use std::process::{Command, Output};
 
 fn fastport(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_fastport"))
-        .args(arguments)
-        .output()
-        .expect("the program starts")
+    started(|| {
+        Command::new(env!("CARGO_BIN_EXE_fastport"))
+            .args(arguments)
+            .output()
+    })
 }
 
 fn said(output: &Output) -> String {

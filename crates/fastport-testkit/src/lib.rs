@@ -2,3 +2,4 @@
 
 pub mod alloc_counter;
 pub mod poison_alloc;
+pub mod programs;

@@ -1,5 +1,6 @@
 //! The examples run, as the program that a reader would start.
 
+use fastport_testkit::programs::started;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
@@ -26,10 +27,8 @@ struct Running {
 
 impl Running {
     fn start(mut command: Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the example starts");
+        command.stdout(Stdio::piped());
+        let mut child = started(|| command.spawn());
         let mut line = String::new();
         let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
         output.read_line(&mut line).expect("a ready line");
@@ -59,10 +58,9 @@ fn the_client_asks_the_echo_server() {
     let mut echo = example("echo");
     echo.arg("127.0.0.1:0");
     let server = Running::start(echo);
-    let output = example("client")
-        .arg(&server.address)
-        .output()
-        .expect("the example starts");
+    let mut client = example("client");
+    client.arg(&server.address);
+    let output = started(|| client.output());
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(
         output.status.success(),

@@ -1,6 +1,7 @@
 //! A `fastport server` that a test owns: started, asked to stop as the system's user would, killed
 //! when the test fails.
 
+use fastport_testkit::programs::started;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -27,7 +28,7 @@ impl Server {
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
         ask::prepare(&mut command);
-        let mut child = command.spawn().expect("the program starts");
+        let mut child = started(|| command.spawn());
         let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
         let mut ready = String::new();
         output.read_line(&mut ready).expect("a ready line");
