@@ -5,7 +5,7 @@
 use crate::quantity::parse_duration;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
-use fastport::{EngineKind, WaitStrategy};
+use fastport::{EngineKind, Profile, WaitStrategy};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -74,6 +74,12 @@ pub(crate) struct ServerArguments {
     /// Sessions at a time; connections above it are closed at once [default: 10000].
     #[arg(long, value_name = "N", value_parser = count(1, 10_000_000))]
     pub(crate) max_sessions: Option<usize>,
+    /// Whether limits for strangers act, or only count what they would do [default: public].
+    #[arg(long, value_enum)]
+    pub(crate) profile: Option<ProfileKind>,
+    /// Sessions of one IPv4 address or IPv6 /64 that is not trusted; 0 is no limit [default: 64].
+    #[arg(long, value_name = "N")]
+    pub(crate) max_sessions_per_address: Option<u32>,
     /// Close sessions that receive nothing for so long, as in 60s; 0 turns it off [default: 60s].
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) idle_timeout: Option<Duration>,
@@ -277,6 +283,24 @@ pub(crate) enum DispatchKind {
     Inline,
     /// On a pool of event workers.
     Pool,
+}
+
+/// Whether limits for strangers act.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(crate) enum ProfileKind {
+    /// They do: for a server that faces the internet.
+    Public,
+    /// They are counted only: for a private network or a test of load.
+    Trusted,
+}
+
+impl From<ProfileKind> for Profile {
+    fn from(kind: ProfileKind) -> Self {
+        match kind {
+            ProfileKind::Public => Self::Public,
+            ProfileKind::Trusted => Self::Trusted,
+        }
+    }
 }
 
 /// How an I/O worker waits.

@@ -6,7 +6,7 @@ mod keys;
 pub(crate) use file::SettingsError;
 
 use crate::arguments::{DEFAULT_ADDRESS, DispatchKind, EngineChoice, ServerArguments};
-use fastport::{Dispatch, ServiceConfig, WaitStrategy};
+use fastport::{Dispatch, Profile, ServiceConfig, WaitStrategy};
 use std::time::Duration;
 
 /// Everything that `fastport server` can be told.
@@ -90,6 +90,15 @@ impl ServerSettings {
         );
         self.event_workers = arguments.event_workers.or(self.event_workers);
         replace(&mut self.service.sessions_max, arguments.max_sessions);
+        let protection = &mut self.service.protection;
+        replace(
+            &mut protection.profile,
+            arguments.profile.map(Profile::from),
+        );
+        replace(
+            &mut protection.address_sessions_max,
+            arguments.max_sessions_per_address,
+        );
         replace(
             &mut self.service.session.idle_timeout,
             arguments.idle_timeout,

@@ -3,7 +3,10 @@
 //! Nothing is checked while a setting is made; `validate` checks all of them when a service starts,
 //! and names the first wrong one with its range.
 
+mod protection;
 mod validate;
+
+pub use protection::{Profile, ProtectionConfig};
 
 use fastport_engine::{EngineConfig, EngineKind, SocketOptions};
 use std::fmt;
@@ -24,7 +27,8 @@ pub struct SessionConfig {
     pub receive_high_watermark: usize,
     /// A session that receives nothing for so long is closed; zero turns it off.
     pub idle_timeout: Duration,
-    /// A session whose first packet takes longer is closed; zero turns it off.
+    /// A session from an address that is not [`ProtectionConfig::trusted`] whose first packet takes
+    /// longer is closed, whatever it sends meanwhile; zero turns it off.
     pub first_packet_timeout: Duration,
     /// A frame that takes longer from its first byte closes the session; zero turns it off.
     pub frame_timeout: Duration,
@@ -61,7 +65,7 @@ impl Default for SessionConfig {
             send_queue_max: 1024 * 1024,
             receive_high_watermark: 256 * 1024,
             idle_timeout: Duration::from_secs(60),
-            first_packet_timeout: Duration::ZERO,
+            first_packet_timeout: Duration::from_secs(10),
             frame_timeout: Duration::from_secs(20),
             write_stall_timeout: Duration::from_secs(10),
             flush_timeout: Duration::from_secs(2),
@@ -115,6 +119,8 @@ pub struct ServiceConfig {
     pub sessions_max: usize,
     /// Limits and times of each session.
     pub session: SessionConfig,
+    /// What strangers may take of the service.
+    pub protection: ProtectionConfig,
     /// Sizes of each worker's engine; `sessions_max` of it is derived.
     pub engine_config: EngineConfig,
     /// Connections that the kernel keeps before they are accepted.
@@ -134,6 +140,7 @@ impl Default for ServiceConfig {
             spin_limit: Duration::from_micros(50),
             sessions_max: 10_000,
             session: SessionConfig::default(),
+            protection: ProtectionConfig::default(),
             engine_config: EngineConfig::default(),
             backlog: 1024,
             accepts_posted: 256,

@@ -13,6 +13,7 @@ mod error;
 mod handler;
 mod io_service;
 pub mod net;
+mod protection;
 pub mod server;
 mod session;
 mod stats;
@@ -20,7 +21,10 @@ mod worker;
 
 pub use client::{Client, ClientBuilder, ClientError};
 pub use close_reason::CloseReason;
-pub use config::{ConfigError, Dispatch, ServiceConfig, SessionConfig, Undecodable, WaitStrategy};
+pub use config::{
+    ConfigError, Dispatch, Profile, ProtectionConfig, ServiceConfig, SessionConfig, Undecodable,
+    WaitStrategy,
+};
 pub use error::{Error, SendError, SendStatus};
 pub use fastport_buffer::SharedFrame;
 pub use fastport_engine::{
@@ -33,6 +37,9 @@ pub use io_service::{IoService, StopReport};
 pub use net::framer::{FrameError, Framing, PacketFramer};
 pub use net::packet::Packet;
 pub use net::router::Router;
+pub use protection::address_set::{AddressBlock, AddressBlockError, AddressSet};
+pub use protection::meter::Rate;
+pub use protection::reject::RejectReason;
 pub use server::{Server, ServerBuilder};
 pub use session::handle::{AlreadyAttached, Session, SessionId, shared_frame};
 pub use stats::snapshot::StatsSnapshot;

@@ -4,6 +4,7 @@
 //! below, so a case that passes on one engine only is a difference that a user would meet.
 
 mod conformance {
+    pub(crate) mod admission;
     pub(crate) mod closing;
     pub(crate) mod connecting;
     pub(crate) mod dispatching;
@@ -79,6 +80,13 @@ macro_rules! mount {
                 limits: traffic_keeps_a_session_from_being_idle,
                 limits: connections_above_the_maximum_are_refused_until_one_ends,
                 limits: a_port_in_use_is_an_error_that_names_it,
+                admission: one_address_has_so_many_sessions,
+                admission: a_storm_from_one_address_is_turned_away,
+                admission: a_storm_from_everywhere_is_slowed,
+                admission: a_denied_address_is_turned_away,
+                admission: only_those_on_an_allow_list_come_in,
+                admission: the_trusted_profile_counts_and_lets_pass,
+                admission: the_trusted_are_not_counted,
                 connecting: a_connection_is_made,
                 connecting: a_refused_connection_is_told,
                 connecting: a_connection_that_takes_too_long_is_given_up,

@@ -3,6 +3,7 @@
 use super::ServerSettings;
 use super::keys::{self, Field, Key};
 use crate::quantity::parse_duration;
+use fastport::AddressBlock;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
@@ -178,6 +179,13 @@ fn set(key: &Key, value: &DeValue<'_>, settings: &mut ServerSettings) -> Result<
             set(settings, text);
         }
         (Field::Text { set, .. }, DeValue::String(text)) => set(settings, text),
+        (Field::Addresses { set }, DeValue::Array(blocks)) => {
+            let blocks = blocks.iter().map(|block| match block.get_ref() {
+                DeValue::String(text) => text.parse::<AddressBlock>().map_err(|e| e.to_string()),
+                other => Err(describe(other)),
+            });
+            set(settings, blocks.collect::<Result<_, _>>()?);
+        }
         (_, other) => return Err(describe(other)),
     }
     Ok(())
@@ -208,7 +216,7 @@ fn line_of(text: &str, at: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fastport::{EngineKind, Undecodable};
+    use fastport::{EngineKind, Profile, Rate, Undecodable};
     use std::time::Duration;
 
     fn read(text: &str) -> Result<ServerSettings, String> {
@@ -224,6 +232,8 @@ mod tests {
         let settings = read(
             "[server]\nlisten = '[::1]:7000'\nworkers = 0x10\nengine = 'poll'\nlog = 'debug'\n\
              [session]\nidle_timeout = '90s'\nundecodable = 'count_and_drop'\n\
+             [protection]\nprofile = 'trusted'\ndeny = ['192.0.2.0/24']\ntrusted = []\n\
+             accepts_per_second = 5\n\
              [engine]\nchunks = 64\n\
              [socket]\nnodelay = false\nkeep_alive_idle_s = 7\nsend_buffer = 65536\n",
         )
@@ -238,6 +248,10 @@ mod tests {
         assert_eq!(config.session.idle_timeout, Duration::from_secs(90));
         assert_eq!(config.session.undecodable, Undecodable::CountAndDrop);
         assert_eq!(config.engine_config.chunks, 64);
+        assert_eq!(config.protection.profile, Profile::Trusted);
+        assert!(config.protection.deny.contains([192, 0, 2, 9].into()));
+        assert!(config.protection.trusted.is_empty());
+        assert_eq!(config.protection.accept_rate, Rate::new(5, 4000));
         assert!(!config.session.socket.nodelay);
         assert_eq!(
             config.session.socket.keep_alive.unwrap().idle,
@@ -295,6 +309,17 @@ mod tests {
             (
                 "[server]\nlisten = 6628",
                 "expected an address with a port, found the number 6628",
+            ),
+            (
+                "[protection]\ndeny = ['10.0.0.1/8']",
+                "fastport.toml:2: protection.deny: expected a list of address blocks, as in \
+                 [\"10.0.0.0/8\", \"::1\"], found \"10.0.0.1/8\" is no address block",
+            ),
+            ("[protection]\nallow = [1]", "found the number 1"),
+            ("[protection]\nallow = '::1'", "found the text \"::1\""),
+            (
+                "[protection]\naccept_burst = 0",
+                "from 1 to 4294967295, found 0",
             ),
             ("[server]\nworkers = ", "fastport.toml:2: "),
             ("[server]\nworkers = 1\nworkers = 2", "fastport.toml:3: "),

@@ -3,7 +3,9 @@
 use super::ServerSettings;
 use crate::arguments::{DispatchKind, parse_engine};
 use crate::quantity::show_duration;
-use fastport::{KeepAlive, ReceiveForm, Undecodable, WaitStrategy};
+use fastport::{
+    AddressBlock, AddressSet, KeepAlive, Profile, ReceiveForm, Undecodable, WaitStrategy,
+};
 use std::fmt;
 use std::time::Duration;
 
@@ -43,6 +45,10 @@ pub(super) enum Field {
         what: &'static str,
         set: fn(&mut ServerSettings, &str),
     },
+    /// Some address blocks.
+    Addresses {
+        set: fn(&mut ServerSettings, AddressSet),
+    },
 }
 
 impl Field {
@@ -80,12 +86,15 @@ impl fmt::Display for Field {
                 write!(f, "one of \"{}\"", words.join("\", \""))
             }
             Self::Text { what, .. } => f.write_str(what),
+            Self::Addresses { .. } => {
+                f.write_str("a list of address blocks, as in [\"10.0.0.0/8\", \"::1\"]")
+            }
         }
     }
 }
 
 /// The tables of the file.
-pub(super) const SECTIONS: [&str; 4] = ["server", "session", "engine", "socket"];
+pub(super) const SECTIONS: [&str; 5] = ["server", "session", "protection", "engine", "socket"];
 
 /// The key with this name in this table.
 pub(super) fn find(section: &str, name: &str) -> Option<&'static Key> {
@@ -104,6 +113,7 @@ pub(super) fn names(section: &str) -> Vec<&'static str> {
 const MILLISECOND: Duration = Duration::from_millis(1);
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 const GIBIBYTE: u64 = 1 << 30;
+const RATE_MAX: u64 = u32::MAX as u64;
 
 static KEYS: &[Key] = &[
     text("server", "listen", "an address with a port", |s, v| {
@@ -212,6 +222,37 @@ static KEYS: &[Key] = &[
             };
         },
     ),
+    word("protection", "profile", &["public", "trusted"], |s, v| {
+        s.service.protection.profile = match v {
+            "trusted" => Profile::Trusted,
+            _ => Profile::Public,
+        };
+    }),
+    addresses("allow", |s, v| s.service.protection.allow = v),
+    addresses("deny", |s, v| s.service.protection.deny = v),
+    addresses("trusted", |s, v| s.service.protection.trusted = v),
+    count("protection", "address_sessions_max", 0, RATE_MAX, |s, v| {
+        s.service.protection.address_sessions_max = small(v);
+    }),
+    count(
+        "protection",
+        "address_accepts_per_second",
+        0,
+        RATE_MAX,
+        |s, v| s.service.protection.address_accept_rate.per_second = small(v),
+    ),
+    count("protection", "address_accept_burst", 1, RATE_MAX, |s, v| {
+        s.service.protection.address_accept_rate.burst = small(v);
+    }),
+    count("protection", "accepts_per_second", 0, RATE_MAX, |s, v| {
+        s.service.protection.accept_rate.per_second = small(v);
+    }),
+    count("protection", "accept_burst", 1, RATE_MAX, |s, v| {
+        s.service.protection.accept_rate.burst = small(v);
+    }),
+    count("protection", "addresses_max", 16, 16_777_216, |s, v| {
+        s.service.protection.addresses_max = size(v);
+    }),
     count("engine", "chunk_bytes", 1_024, 1 << 20, |s, v| {
         s.service.engine_config.chunk_bytes = size(v);
     }),
@@ -331,6 +372,14 @@ const fn word(
         section,
         name,
         field: Field::Word { words, set },
+    }
+}
+
+const fn addresses(name: &'static str, set: fn(&mut ServerSettings, AddressSet)) -> Key {
+    Key {
+        section: "protection",
+        name,
+        field: Field::Addresses { set },
     }
 }
 

@@ -1,6 +1,7 @@
 //! The range of every setting, and what must hold between them.
 
-use super::{ConfigError, Dispatch, ServiceConfig, SessionConfig};
+use super::{ConfigError, Dispatch, ProtectionConfig, ServiceConfig, SessionConfig};
+use crate::protection::meter::Rate;
 use fastport_engine::EngineConfig;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -37,6 +38,7 @@ impl ServiceConfig {
         in_range("backlog", self.backlog, 1..=65_535)?;
         in_range("accepts_posted", self.accepts_posted, 1..=4096)?;
         self.session.validate()?;
+        self.protection.validate()?;
         validate_engine(&self.engine_config)
     }
 }
@@ -83,6 +85,23 @@ impl SessionConfig {
         }
         Ok(())
     }
+}
+
+impl ProtectionConfig {
+    /// Checks every setting of the protection.
+    ///
+    /// # Errors
+    /// As [`ServiceConfig::validate`].
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        in_range("addresses_max", self.addresses_max, 16..=16_777_216)?;
+        burst("address_accept_burst", self.address_accept_rate)?;
+        burst("accept_burst", self.accept_rate)
+    }
+}
+
+/// A rate whose burst is 0 would let nothing through.
+fn burst(key: &'static str, rate: Rate) -> Result<(), ConfigError> {
+    in_range(key, rate.burst, 1..=u32::MAX)
 }
 
 fn validate_engine(engine: &EngineConfig) -> Result<(), ConfigError> {
@@ -174,6 +193,19 @@ mod tests {
         );
         let no_retry = |c: &mut ServiceConfig| c.engine_config.accept_retry_min = Duration::ZERO;
         assert_eq!(wrong(no_retry), Some("accept_retry_min"));
+    }
+
+    #[test]
+    fn limits_of_strangers_have_ranges() {
+        assert_eq!(
+            wrong(|c| c.protection.addresses_max = 15),
+            Some("addresses_max")
+        );
+        let no_burst = |c: &mut ServiceConfig| c.protection.accept_rate = Rate::new(1, 0);
+        assert_eq!(wrong(no_burst), Some("accept_burst"));
+        let no_burst = |c: &mut ServiceConfig| c.protection.address_accept_rate.burst = 0;
+        assert_eq!(wrong(no_burst), Some("address_accept_burst"));
+        assert_eq!(wrong(|c| c.protection.address_sessions_max = 0), None);
     }
 
     #[test]

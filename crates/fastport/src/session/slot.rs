@@ -12,6 +12,7 @@
 //! `Closing`.
 
 use crate::dispatch::strand::Strand;
+use crate::protection::admission::Standing;
 use crate::session::carry::Carry;
 use crate::session::handle::Session;
 use crate::session::held::Held;
@@ -88,6 +89,8 @@ pub(crate) struct Slot {
     pub(crate) strand: Option<Arc<Strand>>,
     pub(crate) phase: Phase,
     pub(crate) reading: Reading,
+    /// What its address is to the limits.
+    pub(crate) standing: Standing,
     pub(crate) send_in_flight: bool,
     /// The engine reported the connection broken: nothing can be sent.
     pub(crate) broken: bool,
@@ -116,6 +119,7 @@ impl Slot {
             strand,
             phase: Phase::Open,
             reading: Reading::Armed,
+            standing: Standing::Trusted,
             send_in_flight: false,
             broken: false,
             ending: None,
@@ -162,7 +166,8 @@ impl Slot {
                 .then(|| Some((from.checked_add(limit)?, reason)))
                 .flatten()
         };
-        let waits_for_first = self.session.shared().packets_in.get() == 0;
+        let waits_for_first =
+            self.standing != Standing::Trusted && self.session.shared().packets_in.get() == 0;
         [
             waits_for_first.then(|| {
                 let reason = CloseReason::FirstPacketTimeout;

@@ -1,6 +1,6 @@
 //! A worker's counters. Only their worker writes them; any thread may read.
 
-use crate::CloseReason;
+use crate::{CloseReason, RejectReason};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A number that one thread adds to and any thread reads: no read-modify-write on the hot path.
@@ -33,8 +33,6 @@ impl Counter {
 pub(crate) struct WorkerCounters {
     pub(crate) accepted: Counter,
     pub(crate) connected: Counter,
-    pub(crate) rejected_full: Counter,
-    pub(crate) rejected_stopping: Counter,
     pub(crate) accept_failures: Counter,
     pub(crate) connect_failures: Counter,
     pub(crate) adopt_failures: Counter,
@@ -47,11 +45,30 @@ pub(crate) struct WorkerCounters {
     pub(crate) submits: Counter,
     pub(crate) pauses: Counter,
     closed: [Counter; CloseReason::NAMES.len()],
+    rejected: [Counter; RejectReason::NAMES.len()],
+    /// Rejects that the profile let pass.
+    observed: [Counter; RejectReason::NAMES.len()],
 }
 
 impl WorkerCounters {
     pub(crate) fn count_closed(&self, reason: CloseReason) {
         self.closed[usize::from(reason.code())].add(1);
+    }
+
+    pub(crate) fn count_rejected(&self, reason: RejectReason) {
+        self.rejected[usize::from(reason.code())].add(1);
+    }
+
+    pub(crate) fn count_observed(&self, reason: RejectReason) {
+        self.observed[usize::from(reason.code())].add(1);
+    }
+
+    pub(crate) fn rejected(&self) -> impl Iterator<Item = u64> + '_ {
+        self.rejected.iter().map(Counter::get)
+    }
+
+    pub(crate) fn observed(&self) -> impl Iterator<Item = u64> + '_ {
+        self.observed.iter().map(Counter::get)
     }
 
     pub(crate) fn closed(&self) -> impl Iterator<Item = u64> + '_ {

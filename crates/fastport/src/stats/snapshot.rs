@@ -1,7 +1,7 @@
 //! What a service has done so far, summed over its workers at one moment.
 
-use crate::CloseReason;
 use crate::stats::counters::WorkerCounters;
+use crate::{CloseReason, RejectReason};
 
 /// Totals since the service started. They never fall; sums over workers are not one instant's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,10 +13,14 @@ pub struct StatsSnapshot {
     pub accepted: u64,
     /// Sessions that connectors made.
     pub connected: u64,
-    /// Connections closed at once because the service had `sessions_max` sessions.
-    pub rejected_full: u64,
-    /// Connections closed at once because the service was stopping.
-    pub rejected_stopping: u64,
+    /// Connections closed before they became sessions, by [`RejectReason::code`]; the names are
+    /// [`RejectReason::NAMES`].
+    pub rejected: [u64; RejectReason::NAMES.len()],
+    /// Connections that [`Profile::Trusted`](crate::Profile) let pass and [`Profile::Public`]
+    /// would have closed, likewise.
+    ///
+    /// [`Profile::Public`]: crate::Profile::Public
+    pub observed: [u64; RejectReason::NAMES.len()],
     /// Pauses of a listener for want of descriptors or memory, and connections that failed at
     /// accept.
     pub accept_failures: u64,
@@ -52,8 +56,6 @@ impl StatsSnapshot {
     pub(crate) fn add(&mut self, worker: &WorkerCounters) {
         self.accepted += worker.accepted.get();
         self.connected += worker.connected.get();
-        self.rejected_full += worker.rejected_full.get();
-        self.rejected_stopping += worker.rejected_stopping.get();
         self.accept_failures += worker.accept_failures.get();
         self.connect_failures += worker.connect_failures.get();
         self.adopt_failures += worker.adopt_failures.get();
@@ -65,9 +67,27 @@ impl StatsSnapshot {
         self.turns += worker.turns.get();
         self.submits += worker.submits.get();
         self.pauses += worker.pauses.get();
-        for (sum, count) in self.closed.iter_mut().zip(worker.closed()) {
-            *sum += count;
-        }
+        add_each(&mut self.closed, worker.closed());
+        add_each(&mut self.rejected, worker.rejected());
+        add_each(&mut self.observed, worker.observed());
+    }
+
+    /// Connections closed before they became sessions.
+    #[must_use]
+    pub fn rejected_total(&self) -> u64 {
+        self.rejected.iter().sum()
+    }
+
+    /// Connections closed for this reason before they became sessions.
+    #[must_use]
+    pub fn rejected_for(&self, reason: RejectReason) -> u64 {
+        self.rejected[usize::from(reason.code())]
+    }
+
+    /// Connections that would have been closed for this reason, had the profile enforced it.
+    #[must_use]
+    pub fn observed_for(&self, reason: RejectReason) -> u64 {
+        self.observed[usize::from(reason.code())]
     }
 
     /// Ended sessions in all.
@@ -80,5 +100,11 @@ impl StatsSnapshot {
     #[must_use]
     pub fn closed_for(&self, reason: CloseReason) -> u64 {
         self.closed[usize::from(reason.code())]
+    }
+}
+
+fn add_each(sums: &mut [u64], counts: impl Iterator<Item = u64>) {
+    for (sum, count) in sums.iter_mut().zip(counts) {
+        *sum += count;
     }
 }

@@ -1,10 +1,11 @@
 //! Listeners, the choice of a worker for a connection, and its adoption there.
 
+use crate::protection::admission::Standing;
 use crate::session::handle::Session;
 use crate::session::shared::{Birth, SessionShared};
 use crate::session::slot::Slot;
 use crate::worker::Worker;
-use crate::{Error, Handler};
+use crate::{Error, Handler, RejectReason};
 use fastport_engine::{CloseMode, Engine, Key, ListenConfig};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -49,14 +50,14 @@ impl<E: Engine> Worker<E> {
             return;
         };
         if self.stopping.is_some() {
-            self.link.counters.rejected_stopping.add(1);
+            self.link.counters.count_rejected(RejectReason::Stopping);
             return;
         }
         let service = &self.link.service;
         let before = service.sessions.fetch_add(1, Ordering::Relaxed);
         if before >= service.config.sessions_max {
             service.sessions.fetch_sub(1, Ordering::Relaxed);
-            self.link.counters.rejected_full.add(1);
+            self.link.counters.count_rejected(RejectReason::Full);
             tracing::debug!(
                 max = service.config.sessions_max,
                 "connection refused: full"
@@ -100,33 +101,60 @@ impl<E: Engine> Worker<E> {
     fn on_adoption(&mut self, adoption: Adoption<E>) {
         let Adoption { socket, handler } = adoption;
         if self.stopping.is_some() {
-            self.link.counters.rejected_stopping.add(1);
+            self.link.counters.count_rejected(RejectReason::Stopping);
             self.forget_one();
             return;
         }
         let service = self.link.service.clone();
         let adopted = self.engine.adopt(socket, service.socket_options());
-        let peer = adopted.map_err(Error::from).and_then(|key| {
-            let peer = self.engine.peer_address(key);
-            peer.map(|peer| (key, peer)).map_err(|_| {
-                // The peer has gone already: nobody would see this session.
-                self.engine.close(key, CloseMode::Abort);
-                self.abandoned.insert(key);
-                Error::Stopped
-            })
-        });
-        match peer {
-            Ok((key, peer)) => {
-                self.link.counters.accepted.add(1);
-                let slot = self.make_slot(key, peer, handler, true);
-                self.begin_session(slot);
-            }
+        let key = match adopted {
+            Ok(key) => key,
+            Err(error) => return self.lose_adoption(&error),
+        };
+        match self.engine.peer_address(key) {
+            Ok(peer) => self.admit(key, peer, handler),
             Err(error) => {
-                self.link.counters.adopt_failures.add(1);
-                self.forget_one();
-                tracing::debug!(%error, "an accepted connection was lost");
+                // The peer has gone already: nobody would see this session.
+                self.drop_connection(key);
+                self.lose_adoption(&error);
             }
         }
+    }
+
+    /// Makes a session of a connection from `peer`, if it may have one.
+    fn admit(&mut self, key: Key, peer: SocketAddr, handler: Arc<dyn Handler>) {
+        let service = self.link.service.clone();
+        let now = service.nanoseconds(self.engine.now());
+        let counters = &self.link.counters;
+        let admitted = service.admission.admit(peer.ip(), now, |reason| {
+            counters.count_observed(reason);
+        });
+        match admitted {
+            Ok(standing) => {
+                self.link.counters.accepted.add(1);
+                let mut slot = self.make_slot(key, peer, handler, true);
+                slot.standing = standing;
+                self.begin_session(slot);
+            }
+            Err(reason) => {
+                self.link.counters.count_rejected(reason);
+                self.drop_connection(key);
+                self.forget_one();
+                tracing::debug!(%peer, %reason, "connection refused");
+            }
+        }
+    }
+
+    /// Closes a connection that became no session.
+    fn drop_connection(&mut self, key: Key) {
+        self.engine.close(key, CloseMode::Abort);
+        self.abandoned.insert(key);
+    }
+
+    fn lose_adoption(&mut self, error: &dyn std::fmt::Display) {
+        self.link.counters.adopt_failures.add(1);
+        self.forget_one();
+        tracing::debug!(%error, "an accepted connection was lost");
     }
 
     /// Takes back the count of a connection that became no session.
@@ -161,6 +189,12 @@ impl<E: Engine> Worker<E> {
             service.pool.is_some(),
             self.engine.now(),
         ))
+    }
+
+    /// Takes back what was counted of a session that has ended.
+    pub(crate) fn release(&self, standing: Standing, peer: SocketAddr) {
+        self.link.service.admission.release(peer.ip(), standing);
+        self.forget_one();
     }
 
     /// Tells the handler that the session has begun, then starts to receive.

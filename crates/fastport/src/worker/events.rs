@@ -139,7 +139,7 @@ impl<E: Engine> Worker<E> {
         shared.clear_queues();
         shared.publish_local(0);
         self.link.counters.count_closed(reason);
-        self.forget_one();
+        self.release(slot.standing, shared.peer);
         if slot.strand.is_some() {
             slot.push_work(Work::Disconnected(reason));
         } else {

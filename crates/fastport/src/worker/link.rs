@@ -2,6 +2,7 @@
 
 use crate::config::{ServiceConfig, SessionConfig};
 use crate::dispatch::event_pool::EventPool;
+use crate::protection::admission::Admission;
 use crate::session::handle::{Session, SessionId};
 use crate::session::registry::Registry;
 use crate::session::slot::ConnectDone;
@@ -107,6 +108,7 @@ pub(crate) struct ServiceShared {
     pub(crate) session_config: Arc<SessionConfig>,
     pub(crate) registry: Registry,
     pub(crate) pool: Option<EventPool>,
+    pub(crate) admission: Admission,
     /// Sessions over all workers, sockets on their way included.
     pub(crate) sessions: AtomicUsize,
     pub(crate) unhandled: Counter,
@@ -122,6 +124,7 @@ impl ServiceShared {
     pub(crate) fn new(config: ServiceConfig, pool: Option<EventPool>) -> Self {
         Self {
             session_config: Arc::new(config.session.clone()),
+            admission: Admission::new(config.protection.clone()),
             config,
             registry: Registry::default(),
             pool,
@@ -135,6 +138,12 @@ impl ServiceShared {
 
     pub(crate) fn next_session_id(&self) -> SessionId {
         SessionId::new(NEXT_SESSION.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The time since the service started, on the clock of an engine.
+    pub(crate) fn nanoseconds(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.started);
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
     }
 
     pub(crate) fn socket_options(&self) -> &SocketOptions {

@@ -4,6 +4,7 @@ use fastport::{
     CloseReason, Dispatch, EngineKind, Handler, Packet, PacketId, ReceiveForm, Server,
     ServiceConfig, Session, SessionId,
 };
+use socket2::{Domain, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Mutex;
@@ -227,7 +228,19 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn connect(to: SocketAddr) -> Self {
-        let stream = TcpStream::connect(to).expect("a connection");
+        Self::of(TcpStream::connect(to).expect("a connection"))
+    }
+
+    /// Connects from 127.0.0.`host`.
+    pub(crate) fn connect_from(host: u8, to: SocketAddr) -> Self {
+        let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let from = SocketAddr::from(([127, 0, 0, host], 0));
+        socket.bind(&from.into()).expect("an address of ours");
+        socket.connect(&to.into()).expect("a connection");
+        Self::of(socket.into())
+    }
+
+    fn of(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         stream.set_write_timeout(Some(LIMIT)).unwrap();
@@ -274,6 +287,12 @@ impl Peer {
 
     pub(crate) fn finish(&self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// As [`Peer::finish`], of a stream that the server may have reset.
+    pub(crate) fn finish_if_there(&self) {
+        // It fails when there is nothing to finish.
+        let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     /// Closes with a reset.

@@ -1,7 +1,7 @@
 //! Time limits and counts.
 
 use super::harness::{End, ID, Peer, Setup, frame};
-use fastport::{CloseReason, Error, ServiceConfig};
+use fastport::{AddressSet, CloseReason, Error, RejectReason, ServiceConfig};
 use std::time::{Duration, Instant};
 
 const SHORT: Duration = Duration::from_millis(500);
@@ -19,7 +19,10 @@ pub(crate) fn a_silent_session_is_idle(setup: Setup) {
 }
 
 pub(crate) fn a_session_without_a_first_packet_is_closed(setup: Setup) {
-    let change = |config: &mut ServiceConfig| config.session.first_packet_timeout = SHORT;
+    let change = |config: &mut ServiceConfig| {
+        config.session.first_packet_timeout = SHORT;
+        config.protection.trusted = AddressSet::default();
+    };
     let host = setup.host(change, |session, packet| {
         let _ = session.forward(&packet);
     });
@@ -87,7 +90,8 @@ pub(crate) fn connections_above_the_maximum_are_refused_until_one_ends(setup: Se
     host.accepted();
     let mut third = host.connect();
     assert_eq!(third.drain().0, b"");
-    assert_eq!(host.server.stats().rejected_full, 1);
+    let rejected = host.server.stats().rejected_for(RejectReason::Full);
+    assert_eq!(rejected, 1);
     drop((first, third));
     host.reason();
     let mut fourth = host.connect();

@@ -1,0 +1,15 @@
+//! What keeps a stranger from taking more than a share: who may connect, how many, how fast.
+//!
+//! ```text
+//!   accepted --> allow/deny --> trusted? --> per address: sessions, rate --> accept rate --> session
+//!                  |                              |                             |
+//!                  +------------ closed, counted by its RejectReason -----------+
+//! ```
+//!
+//! Decisions are made on the worker that takes the connection over; what workers share is under one
+//! lock that only the begin and the end of a session take.
+
+pub(crate) mod address_set;
+pub(crate) mod admission;
+pub(crate) mod meter;
+pub(crate) mod reject;
