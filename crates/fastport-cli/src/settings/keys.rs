@@ -3,9 +3,7 @@
 use super::ServerSettings;
 use crate::arguments::{DispatchKind, parse_engine};
 use crate::quantity::show_duration;
-use fastport::{
-    AddressBlock, AddressSet, KeepAlive, Profile, ReceiveForm, Undecodable, WaitStrategy,
-};
+use fastport::{AddressSet, KeepAlive, Profile, ReceiveForm, Undecodable, WaitStrategy};
 use std::fmt;
 use std::time::Duration;
 
