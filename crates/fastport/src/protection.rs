@@ -1,9 +1,9 @@
 //! What keeps a stranger from taking more than a share: who may connect, how many, how fast.
 //!
 //! ```text
-//!   accepted --> allow/deny --> trusted? --> per address: sessions, rate --> accept rate --> session
-//!                  |                              |                             |
-//!                  +------------ closed, counted by its RejectReason -----------+
+//!   accepted --> allow/deny --> trusted? --> address: sessions, rate --> rate of all --> session
+//!                  |                              |                        |
+//!                  +------------ closed, counted by its RejectReason ------+
 //! ```
 //!
 //! Decisions are made on the worker that takes the connection over; what workers share is under one

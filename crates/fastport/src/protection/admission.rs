@@ -3,10 +3,10 @@
 //! Shared by the workers; the begin and the end of a session take its lock, packets do not.
 //!
 //! Invariant: an address's count is the number of living sessions that were admitted with
-//! [`Standing::Limited`] from it, that of the others the ones with [`Standing::LimitedAmongOthers`].
-//! Memory is bounded by `addresses_max`: entries that say nothing any
-//! more make room first; while there is none, further addresses share one entry, so a flood of new
-//! addresses can not wipe out what is known of those that were here.
+//! [`Standing::Limited`] from it, that of the others those with [`Standing::LimitedAmongOthers`].
+//! Memory is bounded by `addresses_max`: entries that say nothing any more make room first; while
+//! there is none, further addresses share one entry, so a flood of new addresses can not wipe out
+//! what is known of those that were here.
 
 use crate::config::ProtectionConfig;
 use crate::protection::meter::Meter;

@@ -54,7 +54,6 @@ pub(crate) fn a_storm_from_one_address_is_turned_away(setup: Setup) {
         limits.address_sessions_max = 0;
         limits.address_accept_rate = Rate::new(1, 3);
     });
-    let began = std::time::Instant::now();
     let peers: Vec<_> = (0..40)
         .map(|_| Peer::connect_from(1, host.address()))
         .collect();
@@ -75,7 +74,6 @@ pub(crate) fn a_storm_from_one_address_is_turned_away(setup: Setup) {
 
 pub(crate) fn a_storm_from_everywhere_is_slowed(setup: Setup) {
     let host = strict(setup, |limits| limits.accept_rate = Rate::new(1, 5));
-    let began = std::time::Instant::now();
     let peers: Vec<_> = (1..=40)
         .map(|from| Peer::connect_from(from, host.address()))
         .collect();
