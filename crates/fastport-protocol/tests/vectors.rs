@@ -183,3 +183,24 @@ fn a_payload_shares_the_memory_it_was_decoded_from() {
     let request = benchmark::BenchmarkRequest::decode(frame.slice(4..)).unwrap();
     assert!(frame.as_ptr_range().contains(&request.payload.as_ptr()));
 }
+
+/// The file from which clients in other languages take the vectors has these, and no others.
+#[test]
+fn the_file_for_other_languages_has_the_same_frames() {
+    let file = include_str!("../vectors.json");
+    let frames: Vec<&str> = file
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("\"frame\": \""))
+        .filter_map(|rest| rest.strip_suffix('"'))
+        .collect();
+    let ours = [
+        EMPTY,
+        ECHO_REQUEST,
+        ECHO_RESPONSE,
+        BENCHMARK_REQUEST,
+        BENCHMARK_RESPONSE,
+        STATUS_REQUEST,
+        STATUS_RESPONSE,
+    ];
+    assert_eq!(frames, ours);
+}
