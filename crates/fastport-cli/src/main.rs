@@ -1,52 +1,8 @@
-//! FastPort's command line: server, client, bench, demo, service.
-//!
-//! Exit status: 0 when all went well, 1 when something failed while running, 2 when what was asked
-//! for is wrong, 70 when a worker died, 130 when a second signal ended the process.
+//! The program `fastport`; all of it is in the library beside it.
 #![forbid(unsafe_code)]
 
-mod address;
-mod arguments;
-mod bench;
-mod clock;
-mod commands;
-mod descriptors;
-mod failure;
-mod logging;
-mod manager;
-mod output;
-mod quantity;
-mod services;
-mod serving;
-mod settings;
-mod signals;
-mod terminal;
-
-use arguments::{Arguments, Command, ServerArguments};
-use clap::Parser;
-use failure::Failure;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            if !matches!(failure, Failure::Told) {
-                eprintln!("error: {failure}");
-            }
-            failure.status()
-        }
-    }
-}
-
-fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let log = arguments.log.as_deref();
-    match &arguments.command {
-        None => commands::server::run(&ServerArguments::default(), log),
-        Some(Command::Server(server)) => commands::server::run(server, log),
-        Some(Command::Client(client)) => commands::client::run(client, log),
-        Some(Command::Bench(bench)) => commands::bench::run(bench, log),
-        Some(Command::Service(service)) => commands::service::run(service, log),
-        Some(Command::Demo) => commands::demo::run(log),
-    }
+    fastport_cli::main()
 }

@@ -7,6 +7,7 @@ pub(crate) use file::SettingsError;
 
 use crate::arguments::{DEFAULT_ADDRESS, DispatchKind, EngineChoice, ServerArguments};
 use fastport::{Dispatch, Profile, ServiceConfig, WaitStrategy};
+use std::path::Path;
 use std::time::Duration;
 
 /// Everything that `fastport server` can be told.
@@ -49,6 +50,16 @@ impl ServerSettings {
             file::apply(path, &mut settings)?;
         }
         settings.apply_flags(arguments);
+        Ok(settings)
+    }
+
+    /// The settings that a file with this text asks for.
+    ///
+    /// # Errors
+    /// When something in it is wrong; `path` names it.
+    pub(crate) fn from_text(path: &Path, text: &str) -> Result<Self, SettingsError> {
+        let mut settings = Self::default();
+        file::apply_text(path, text, &mut settings)?;
         Ok(settings)
     }
 
@@ -117,8 +128,7 @@ mod tests {
     use fastport::EngineKind;
 
     fn settings(text: &str, arguments: &ServerArguments) -> ServerSettings {
-        let mut settings = ServerSettings::default();
-        file::apply_text("test.toml".as_ref(), text, &mut settings).unwrap();
+        let mut settings = ServerSettings::from_text("test.toml".as_ref(), text).unwrap();
         settings.apply_flags(arguments);
         settings
     }
