@@ -2,32 +2,13 @@
 //! wrap.
 #![cfg(not(loom))]
 
+#[path = "oracle/model.rs"]
+mod model;
+
 use fastport_buffer::{BlockChain, BlockPool, CircularBuffer, RingBuffer};
+use model::{Harness, Operation};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use std::collections::VecDeque;
-
-/// Sizes are in 256ths of what the ring can hold, so that one strategy suits rings of all sizes.
-#[derive(Clone, Debug)]
-enum Operation {
-    /// Reserves, writes all of it, and commits a part.
-    Write {
-        reserve: u16,
-        commit: u16,
-    },
-    /// Reserves and writes, but never commits.
-    Abandon {
-        reserve: u16,
-    },
-    /// Reserves and writes, consumes what is there, and commits then.
-    ConsumeBeforeCommit {
-        reserve: u16,
-        consume: u16,
-    },
-    Consume(u16),
-    Peek(u16),
-    Pop(u16),
-}
 
 /// A little more than everything is asked for too.
 fn share() -> impl Strategy<Value = u16> {
@@ -46,124 +27,6 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
         2 => share().prop_map(Operation::Pop),
     ];
     vec(operation, 0..80)
-}
-
-/// The ring, and what should be in it.
-struct Harness<R> {
-    ring: R,
-    model: VecDeque<u8>,
-    capacity: usize,
-    check: fn(&R),
-    next: u8,
-}
-
-impl<R: RingBuffer> Harness<R> {
-    fn new(ring: R, capacity: usize, check: fn(&R)) -> Self {
-        Self {
-            ring,
-            model: VecDeque::new(),
-            capacity,
-            check,
-            next: 0,
-        }
-    }
-
-    fn run(&mut self, operations: Vec<Operation>) {
-        for operation in operations {
-            self.apply(&operation);
-            self.compare();
-        }
-    }
-
-    fn apply(&mut self, operation: &Operation) {
-        match *operation {
-            Operation::Write { reserve, commit } => {
-                if let Some(written) = self.reserve(reserve) {
-                    self.commit(&written, self.bytes(commit));
-                }
-            }
-            Operation::Abandon { reserve } => {
-                self.reserve(reserve);
-            }
-            Operation::ConsumeBeforeCommit { reserve, consume } => {
-                if let Some(written) = self.reserve(reserve) {
-                    self.consume(consume);
-                    self.compare();
-                    self.commit(&written, written.len());
-                }
-            }
-            Operation::Consume(share) => self.consume(share),
-            Operation::Peek(share) => self.look(share, false),
-            Operation::Pop(share) => self.look(share, true),
-        }
-    }
-
-    fn bytes(&self, share: u16) -> usize {
-        (self.capacity * usize::from(share)).div_ceil(256)
-    }
-
-    /// Reserves and writes; what was written, or `None` when the ring and the model have no room.
-    fn reserve(&mut self, share: u16) -> Option<Vec<u8>> {
-        let bytes = self.bytes(share);
-        let content: Vec<u8> = (0..bytes).map(|_| self.fresh()).collect();
-        let room = self.capacity - self.model.len();
-        let Some(mut spans) = self.ring.allocate_write(bytes) else {
-            assert!(bytes > room, "refused {bytes} bytes, room for {room}");
-            return None;
-        };
-        assert!(bytes <= room, "reserved {bytes} bytes, room for {room}");
-        assert_eq!(spans.len(), bytes);
-        spans.copy_from_slice(&content);
-        Some(content)
-    }
-
-    /// Bytes that repeat only after 251, which no capacity here shares a factor with.
-    fn fresh(&mut self) -> u8 {
-        self.next = (self.next + 1) % 251;
-        self.next
-    }
-
-    fn commit(&mut self, written: &[u8], bytes: usize) {
-        let bytes = bytes.min(written.len());
-        self.ring.commit_write(bytes);
-        self.model.extend(&written[..bytes]);
-    }
-
-    fn consume(&mut self, share: u16) {
-        let bytes = self.bytes(share).min(self.model.len());
-        self.ring.consume(bytes);
-        self.model.drain(..bytes);
-    }
-
-    fn look(&mut self, share: u16, take: bool) {
-        let mut out = vec![0xEE; self.bytes(share)];
-        let there = if take {
-            self.ring.pop(&mut out)
-        } else {
-            self.ring.peek(&mut out)
-        };
-        assert_eq!(there, out.len() <= self.model.len());
-        if there {
-            assert!(self.model.iter().take(out.len()).eq(&out));
-            self.model.drain(..if take { out.len() } else { 0 });
-        } else {
-            assert!(out.iter().all(|byte| *byte == 0xEE), "a refusal wrote");
-        }
-    }
-
-    fn compare(&self) {
-        (self.check)(&self.ring);
-        assert_eq!(self.ring.len(), self.model.len());
-        assert_eq!(self.ring.is_empty(), self.model.is_empty());
-        assert_eq!(self.ring.free(), self.capacity - self.model.len());
-        let (first, second) = self.ring.read_buffers();
-        let shown = first.len() + second.len();
-        assert!(first.iter().chain(second).eq(self.model.iter().take(shown)));
-        assert!(!first.is_empty() || self.model.is_empty());
-        let mut all = vec![0; self.model.len()];
-        assert!(self.ring.peek(&mut all));
-        assert!(self.model.iter().eq(&all));
-    }
 }
 
 proptest! {
