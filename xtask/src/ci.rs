@@ -36,7 +36,7 @@ type Check = fn(&Path) -> bool;
 
 fn format(root: &Path) -> bool {
     let mut passed = cargo(root, &["fmt", "--all", "--", "--check"], &[]);
-    for manifest in separate_workspaces(root) {
+    for manifest in SEPARATE_FORMATTED {
         passed &= cargo(
             root,
             &["fmt", "--manifest-path", manifest, "--", "--check"],
@@ -50,7 +50,7 @@ fn lints(root: &Path) -> bool {
     let lint = ["clippy", "--locked", "--all-targets"];
     let deny = ["--", "-D", "warnings"];
     let mut passed = cargo(root, &[&lint[..], &["--workspace"], &deny].concat(), &[]);
-    for manifest in separate_workspaces(root) {
+    for manifest in SEPARATE_LINTED {
         let arguments = [&lint[..], &["--manifest-path", manifest], &deny].concat();
         passed &= cargo(root, &arguments, &[]);
     }
@@ -130,12 +130,14 @@ fn cargo(root: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> bool 
         .is_ok_and(|status| status.success())
 }
 
-/// Workspaces of their own inside the repository, which `--workspace` does not reach.
-fn separate_workspaces(root: &Path) -> impl Iterator<Item = &'static str> {
-    ["bench/Cargo.toml"]
-        .into_iter()
-        .filter(|manifest| root.join(manifest).is_file())
-}
+/// What `--workspace` does not reach: packages in workspaces of their own. The fuzz targets are
+/// not linted: that would build libFuzzer, and they are one line each.
+const SEPARATE_LINTED: [&str; 2] = ["bench/Cargo.toml", "fuzz/harness/Cargo.toml"];
+const SEPARATE_FORMATTED: [&str; 3] = [
+    "bench/Cargo.toml",
+    "fuzz/Cargo.toml",
+    "fuzz/harness/Cargo.toml",
+];
 
 /// The crates whose atomics loom replaces.
 const LOOM_PACKAGES: [&str; 2] = ["fastport-buffer", "fastport-engine"];

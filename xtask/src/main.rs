@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 mod ci;
+mod fuzz;
+mod instrumented;
 mod tidy;
 
 use clap::{Parser, Subcommand};
@@ -23,6 +25,8 @@ struct Arguments {
 enum Task {
     /// Runs formatting, lints, documentation, tidy and the loom models; reports every failure.
     Ci,
+    /// Builds and runs the fuzz targets; says how often each ran and whether one crashed.
+    Fuzz(fuzz::FuzzArguments),
     /// Checks the rules of style that no compiler knows.
     Tidy {
         /// Lowers xtask/tidy-exceptions.txt to what is still needed; never raises it.
@@ -35,6 +39,7 @@ fn main() -> ExitCode {
     let root = repository_root();
     let passed = match Arguments::parse().task {
         Task::Ci => ci::run(&root),
+        Task::Fuzz(arguments) => fuzz::run(&root, &arguments),
         Task::Tidy { shrink } => tidy::run(&root, shrink),
     };
     if passed {
