@@ -3,26 +3,21 @@
 //! `cargo run --release --example chat -- 127.0.0.1:6629`
 
 use fastport::protocol::tests::EchoRequest;
-use fastport::{CloseReason, Handler, Packet, PacketId, Server, Session, shared_frame};
-use std::collections::HashMap;
-use std::sync::RwLock;
+use fastport::{Handler, Packet, PacketId, Room, Server, Session};
 
-/// Members by session id.
+/// Everybody who connects is a member, and leaves by itself.
 #[derive(Default)]
-struct Room {
-    members: RwLock<HashMap<u64, Session>>,
+struct Chat {
+    room: Room,
 }
 
 /// The application's packet id for a line of chat, of the range that is free for applications.
 const SAY: PacketId = PacketId::new(0x0100);
 
-impl Handler for Room {
+impl Handler for Chat {
     fn on_accepted(&self, session: &Session) {
-        let mut members = self
-            .members
-            .write()
-            .unwrap_or_else(|poison| poison.into_inner());
-        members.insert(session.id().value(), session.clone());
+        // Refused only when the session has ended already.
+        let _ = self.room.join(session);
     }
 
     fn on_packet(&self, session: &Session, packet: Packet<'_>) {
@@ -32,25 +27,10 @@ impl Handler for Room {
         let Ok(said) = packet.message::<EchoRequest>() else {
             return session.reject_undecodable(packet.id());
         };
-        let Ok(frame) = shared_frame(SAY, &said) else {
-            return;
-        };
-        let members = self
-            .members
-            .read()
-            .unwrap_or_else(|poison| poison.into_inner());
-        for member in members.values().filter(|member| *member != session) {
-            // A member that does not keep up is closed by its own limits; the others do not wait.
-            let _ = member.send_shared(&frame);
+        // A member that does not keep up is closed by its own limits; the others do not wait.
+        if let Err(error) = self.room.broadcast_except(session, SAY, &said) {
+            eprintln!("a line of {session:?} was lost: {error}");
         }
-    }
-
-    fn on_disconnected(&self, session: &Session, _reason: CloseReason) {
-        let mut members = self
-            .members
-            .write()
-            .unwrap_or_else(|poison| poison.into_inner());
-        members.remove(&session.id().value());
     }
 }
 
@@ -60,7 +40,7 @@ fn main() -> Result<(), fastport::Error> {
         .unwrap_or_else(|| "127.0.0.1:6629".into());
     let server = Server::builder()
         .listen(address)
-        .handler(Room::default())
+        .handler(Chat::default())
         .start()?;
     println!("listening on {}", server.local_address());
     server.wait()

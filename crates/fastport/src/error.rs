@@ -28,6 +28,12 @@ pub enum SendError {
         /// The hard limit.
         limit: usize,
     },
+    /// So many broadcasts wait for a worker that it takes no more: it does not take its turns.
+    #[error("{limit} broadcasts wait for a worker: it takes no more; do its handlers block?")]
+    TooManyBroadcasts {
+        /// How many may wait.
+        limit: u64,
+    },
     /// A message's encoder called `send`.
     #[error("send was called from inside an encoder")]
     InsideEncoder,

@@ -6,6 +6,7 @@
 
 use crate::config::{Dispatch, ServiceConfig};
 use crate::dispatch::event_pool::EventPool;
+use crate::rooms::everyone::Everyone;
 use crate::session::handle::{Session, SessionId};
 use crate::session::slot::ConnectDone;
 use crate::stats::snapshot::StatsSnapshot;
@@ -125,6 +126,7 @@ impl IoService {
                 adoptions: SegQueue::new(),
             })
             .collect();
+        shared.set_workers(&links);
         for start in starts {
             start.send(peers.clone()).map_err(|_| Error::Stopped)?;
         }
@@ -233,6 +235,12 @@ impl IoService {
         self.shared.registry.for_each(visit);
     }
 
+    /// All sessions of the service, to send a message to as one.
+    #[must_use]
+    pub fn everyone(&self) -> Everyone {
+        Everyone::of(&self.shared)
+    }
+
     /// Whether every worker takes its turns: each is asked through its mailbox and has `limit` in
     /// all to answer. Blocks until all have answered or `limit` is over. False when
     /// a worker has ended, or stays in a handler for longer than `limit`. Not from a handler that
@@ -254,6 +262,7 @@ impl IoService {
     pub fn stats(&self) -> StatsSnapshot {
         let mut sum = StatsSnapshot {
             sessions: self.sessions() as u64,
+            broadcasts: self.shared.broadcasts.get(),
             unhandled: self.shared.unhandled.get(),
             undecodable: self.shared.undecodable.get(),
             ..StatsSnapshot::default()

@@ -11,6 +11,7 @@ pub(crate) mod carry;
 pub(crate) mod handle;
 pub(crate) mod held;
 pub(crate) mod registry;
+pub(crate) mod remote_half;
 pub(crate) mod send_queue;
 pub(crate) mod shared;
 pub(crate) mod slot;

@@ -13,6 +13,7 @@ mod conformance {
     pub(crate) mod lifecycle;
     pub(crate) mod limits;
     pub(crate) mod pressure;
+    pub(crate) mod rooms;
     pub(crate) mod sending;
     pub(crate) mod stopping;
 }
@@ -67,6 +68,16 @@ macro_rules! mount {
                 pressure: the_hard_limit_ends_the_session,
                 pressure: a_peer_that_never_reads_is_given_up,
                 pressure: neighbours_of_stalled_peers_are_served,
+                rooms: a_broadcast_is_encoded_once_for_all_members,
+                rooms: who_is_excepted_or_has_left_hears_nothing,
+                rooms: broadcasts_and_sends_of_a_thread_are_in_its_order,
+                rooms: members_hear_a_room_in_the_same_order,
+                rooms: a_handlers_broadcasts_are_in_order_with_all_it_knows_of,
+                rooms: a_session_that_has_ended_has_left_its_rooms,
+                rooms: a_room_outlives_the_service,
+                rooms: what_was_broadcast_before_a_disconnect_is_flushed,
+                rooms: a_member_that_does_not_read_is_the_only_one_to_suffer,
+                rooms: everyone_hears_what_is_for_everyone,
                 dispatching: packets_of_a_session_come_one_at_a_time_in_order,
                 dispatching: a_panic_in_on_packet_ends_its_own_session,
                 dispatching: a_panic_in_on_accepted_ends_its_own_session,

@@ -1,6 +1,8 @@
 //! The handle of a session: cheap to clone, usable from any thread.
 
 use crate::net::framer;
+use crate::rooms::everyone::Everyone;
+use crate::rooms::room::Room;
 use crate::session::shared::SessionShared;
 use crate::{CloseReason, Packet, SendError, SendStatus};
 use fastport_buffer::{Piece, SharedFrame};
@@ -152,6 +154,19 @@ impl Session {
         })
     }
 
+    /// The rooms that the session is in, in no particular order.
+    #[must_use]
+    pub fn rooms(&self) -> Vec<Room> {
+        let rooms = self.shared.rooms().into_iter();
+        rooms.map(Room::from_shared).collect()
+    }
+
+    /// All sessions of this session's service, this one included.
+    #[must_use]
+    pub fn everyone(&self) -> Everyone {
+        Everyone::of(&self.shared.worker.service)
+    }
+
     /// Ends the session: nothing more is delivered, what is queued is flushed within the flush time
     /// limit, then the connection is half-closed and closed. Any thread; returns at once.
     pub fn disconnect(&self) {
@@ -263,6 +278,12 @@ pub fn shared_frame<M: prost::Message>(
     let encoded = message.encode(&mut frame);
     debug_assert!(encoded.is_ok(), "a Vec grows");
     Ok(frame.into())
+}
+
+/// As [`shared_frame`], for a payload that is encoded already.
+pub(crate) fn shared_frame_of(id: PacketId, payload: &[u8]) -> Result<SharedFrame, SendError> {
+    let header = frame_header(id, payload.len())?;
+    Ok([&header[..], payload].concat().into())
 }
 
 /// Shared frames of at most so many bytes are copied: a piece and two contended reference counts

@@ -1,13 +1,15 @@
 //! What all handles of a session share with the worker that owns it.
 
 use crate::config::SessionConfig;
+use crate::rooms::room::RoomShared;
 use crate::session::handle::{Session, SessionId};
+use crate::session::remote_half::RemoteHalf;
 use crate::session::send_queue::{LocalQueue, Pieces};
 use crate::stats::counters::Counter;
 use crate::worker::attention;
 use crate::worker::link::{Command, WorkerLink};
 use crate::{CloseReason, Handler, SendError, SendStatus};
-use fastport_buffer::OwnerCell;
+use fastport_buffer::{OwnerCell, Piece, SharedFrame};
 use fastport_engine::Key;
 use fastport_protocol::PacketId;
 use parking_lot::Mutex;
@@ -36,8 +38,8 @@ pub(crate) struct SessionShared {
     pub(crate) handler: Arc<dyn Handler>,
     pub(crate) config: Arc<SessionConfig>,
     pub(crate) local: OwnerCell<LocalQueue>,
-    /// No memory until another thread sends.
-    remote: Mutex<Option<Box<Pieces>>>,
+    /// No memory until another thread sends or a room is joined.
+    remote: Mutex<Option<Box<RemoteHalf>>>,
     /// Bytes in the remote half; not zero exactly when there is something to splice.
     remote_bytes: AtomicUsize,
     /// Bytes of the local half, as of the owner's last turn.
@@ -48,11 +50,19 @@ pub(crate) struct SessionShared {
     scheduled: AtomicBool,
     /// The seed's `m_DisconnectRequested`: set once, by whoever is first.
     disconnect_requested: AtomicBool,
-    reason: Mutex<Option<CloseReason>>,
+    reason: Mutex<Option<Requested>>,
     attached: OnceLock<Box<dyn Any + Send + Sync>>,
     pub(crate) packets_in: Counter,
     pub(crate) bytes_in: Counter,
     pub(crate) bytes_out: Counter,
+}
+
+/// That the end of a session was asked for.
+#[derive(Copy, Clone)]
+struct Requested {
+    reason: CloseReason,
+    /// The worker's last cast before: what was broadcast until then is still for this session.
+    after_cast: u64,
 }
 
 /// What a session is made from.
@@ -110,6 +120,10 @@ impl SessionShared {
         if self.is_disconnect_requested() {
             return Err(SendError::Disconnected);
         }
+        // Under a remote half's lock, what is cast to that session could not be queued.
+        if self.worker.casts.are_waiting() && !ENCODING.get() {
+            self.worker.apply_casts();
+        }
         let mut append = Some(append);
         let local = self.local.with(|queue| {
             self.splice(queue);
@@ -149,16 +163,20 @@ impl SessionShared {
             append(&mut outside);
         }
         let queued = {
+            // Before the lock: what this thread has cast is posted.
+            let after = self.worker.casts.to_wait_for();
             let mut remote = self.remote.lock();
             let remote = remote.get_or_insert_default();
             // The owner moves bytes between the halves under this lock: the sum is exact here.
             let before = self.local_bytes.load(Ordering::Relaxed) + remote.bytes();
             let queued = self.admit(before, bytes)?;
-            if let Some(append) = append {
-                let _mark = Encoding::begin();
-                append(remote);
-            }
-            remote.splice(&mut outside);
+            remote.append(after, |pieces| {
+                if let Some(append) = append {
+                    let _mark = Encoding::begin();
+                    append(pieces);
+                }
+                pieces.splice(&mut outside);
+            });
             self.remote_bytes.store(remote.bytes(), Ordering::Release);
             queued
         };
@@ -189,17 +207,57 @@ impl SessionShared {
         }
     }
 
+    /// Queues a frame that many sessions share, which is the worker's cast `number`. Owner only.
+    /// Whether it was taken.
+    pub(crate) fn enqueue_cast(self: &Arc<Self>, frame: &SharedFrame, number: u64) -> bool {
+        if self.is_disconnect_requested() && self.ended_before_cast(number) {
+            return false;
+        }
+        let push = |pieces: &mut Pieces| {
+            pieces.push(Piece::Shared(frame.clone(), 0..frame.len()));
+        };
+        let local = self.local.with(|queue| {
+            // What goes behind this cast stays where it is.
+            self.splice_until(queue, number - 1);
+            self.admit(queue.bytes(), frame.len())?;
+            push(&mut queue.pieces);
+            if !queue.attention {
+                queue.attention = true;
+                attention::list(self.key);
+            }
+            Ok(())
+        });
+        // An encoder of this very session made the worker apply its casts: from elsewhere, then.
+        local
+            .unwrap_or_else(|| self.enqueue_remote(frame.len(), push).map(drop))
+            .is_ok()
+    }
+
+    /// Whether the end was asked for before cast `number` was made.
+    fn ended_before_cast(&self, number: u64) -> bool {
+        let first = *self.reason.lock();
+        first.is_some_and(|requested| requested.after_cast < number)
+    }
+
     /// Moves the remote half behind the local one. Owner only; one load when there is nothing.
     #[inline]
     pub(crate) fn splice(&self, queue: &mut LocalQueue) {
         if self.remote_bytes.load(Ordering::Acquire) != 0 {
-            let mut remote = self.remote.lock();
-            if let Some(remote) = &mut *remote {
-                queue.pieces.splice(remote);
-            }
+            self.splice_until(queue, self.worker.casts.applied());
+        }
+    }
+
+    /// As [`SessionShared::splice`], but only what goes behind cast `applied` or an earlier one.
+    fn splice_until(&self, queue: &mut LocalQueue, applied: u64) {
+        if self.remote_bytes.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let mut remote = self.remote.lock();
+        if let Some(remote) = &mut *remote {
+            remote.splice_into(&mut queue.pieces, applied);
             // Counted twice for a moment by readers without the lock, and never not at all.
             self.local_bytes.store(queue.bytes(), Ordering::Relaxed);
-            self.remote_bytes.store(0, Ordering::Release);
+            self.remote_bytes.store(remote.bytes(), Ordering::Release);
         }
     }
 
@@ -245,7 +303,8 @@ impl SessionShared {
             if first.is_some() {
                 return;
             }
-            *first = Some(reason);
+            let after_cast = self.worker.casts.posted();
+            *first = Some(Requested { reason, after_cast });
             self.disconnect_requested.store(true, Ordering::Release);
         }
         self.attend();
@@ -253,7 +312,44 @@ impl SessionShared {
 
     /// Why the session ends, once that was asked for.
     pub(crate) fn reason(&self) -> Option<CloseReason> {
-        *self.reason.lock()
+        self.reason.lock().map(|requested| requested.reason)
+    }
+
+    /// Notes that the session is in a room, unless its end was asked for.
+    pub(crate) fn note_joined(&self, room: &Arc<RoomShared>) -> Result<(), SendError> {
+        let mut remote = self.remote.lock();
+        // Under the lock: whoever takes the rooms at the end comes after the request.
+        if self.is_disconnect_requested() {
+            return Err(SendError::Disconnected);
+        }
+        remote.get_or_insert_default().rooms.push(room.clone());
+        Ok(())
+    }
+
+    /// Notes that the session is not in a room any more.
+    pub(crate) fn note_left(&self, room: &RoomShared) {
+        if let Some(remote) = &mut *self.remote.lock()
+            && let Some(at) = remote.rooms.iter().position(|other| other.is(room))
+        {
+            remote.rooms.swap_remove(at);
+        }
+    }
+
+    /// The rooms that the session is in.
+    pub(crate) fn rooms(&self) -> Vec<Arc<RoomShared>> {
+        let remote = self.remote.lock();
+        remote.as_ref().map_or_else(Vec::new, |r| r.rooms.clone())
+    }
+
+    /// Takes the session out of all its rooms, at its end.
+    pub(crate) fn leave_rooms(self: &Arc<Self>) {
+        let rooms = match &mut *self.remote.lock() {
+            Some(remote) => std::mem::take(&mut remote.rooms),
+            None => return,
+        };
+        for room in rooms {
+            room.remove(&Session::from_shared(self.clone()));
+        }
     }
 
     /// Makes the owner look at this session at the end of its turn. Any thread.
@@ -296,7 +392,7 @@ impl SessionShared {
     /// Drops what is queued in both halves. Owner only.
     pub(crate) fn clear_queues(&self) {
         self.local.with(|queue| {
-            self.splice(queue);
+            self.splice_until(queue, u64::MAX);
             queue.pieces.clear();
         });
     }

@@ -44,6 +44,7 @@ pub(crate) struct WorkerCounters {
     pub(crate) turns: Counter,
     pub(crate) submits: Counter,
     pub(crate) pauses: Counter,
+    pub(crate) shared_queued: Counter,
     closed: [Counter; CloseReason::NAMES.len()],
     rejected: [Counter; RejectReason::NAMES.len()],
     /// Rejects that the profile let pass.

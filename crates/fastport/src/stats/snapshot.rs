@@ -44,6 +44,10 @@ pub struct StatsSnapshot {
     pub submits: u64,
     /// Times that reading from a session was paused by back-pressure.
     pub pauses: u64,
+    /// Messages that were sent to a room or to everyone: each was encoded once.
+    pub broadcasts: u64,
+    /// Frames of those that were queued: one for each receiver.
+    pub shared_queued: u64,
     /// Packets with an id that nothing handles.
     pub unhandled: u64,
     /// Payloads that did not decode.
@@ -67,6 +71,7 @@ impl StatsSnapshot {
         self.turns += worker.turns.get();
         self.submits += worker.submits.get();
         self.pauses += worker.pauses.get();
+        self.shared_queued += worker.shared_queued.get();
         add_each(&mut self.closed, worker.closed());
         add_each(&mut self.rejected, worker.rejected());
         add_each(&mut self.observed, worker.observed());

@@ -200,6 +200,11 @@ impl<E: Engine> Worker<E> {
     /// Tells the handler that the session has begun, then starts to receive.
     pub(crate) fn begin_session(&mut self, mut slot: Box<Slot>) {
         let key = slot.key;
+        // What was cast before is not for this session.
+        self.link.apply_casts();
+        self.link
+            .audience
+            .with(|audience| audience.enter(&slot.session));
         slot.announce_opened();
         self.engine.arm_recv(key);
         self.file_deadline(&mut slot);

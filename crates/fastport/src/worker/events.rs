@@ -138,6 +138,10 @@ impl<E: Engine> Worker<E> {
         slot.carry.clear();
         shared.clear_queues();
         shared.publish_local(0);
+        self.link.audience.with(|audience| {
+            audience.leave(&slot.session);
+        });
+        shared.leave_rooms();
         self.link.counters.count_closed(reason);
         self.release(slot.standing, shared.peer);
         if slot.strand.is_some() {

@@ -8,6 +8,7 @@ use fastport_engine::{Engine, Key};
 impl<E: Engine> Worker<E> {
     /// Looks at every session that asked for it until none does.
     pub(crate) fn attend_all(&mut self) {
+        self.link.apply_casts();
         let mut looking = std::mem::take(&mut self.looking);
         while attention::take(&mut looking) {
             for key in looking.drain(..) {

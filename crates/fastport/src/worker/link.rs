@@ -3,18 +3,21 @@
 use crate::config::{ServiceConfig, SessionConfig};
 use crate::dispatch::event_pool::EventPool;
 use crate::protection::admission::Admission;
+use crate::rooms::audience::Audience;
+use crate::rooms::casts::Casts;
 use crate::session::handle::{Session, SessionId};
 use crate::session::registry::Registry;
 use crate::session::slot::ConnectDone;
 use crate::stats::counters::{Counter, WorkerCounters};
 use crate::{Error, Handler};
+use fastport_buffer::OwnerCell;
 use fastport_engine::{Mailbox, SocketOptions};
 use fastport_protocol::PacketId;
 use parking_lot::{Condvar, Mutex};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 /// Work for a worker from another thread.
@@ -70,10 +73,15 @@ pub(crate) struct WorkerLink {
     /// Sessions on this worker and sockets on their way to it.
     pub(crate) load: AtomicUsize,
     chunk_scarce: AtomicBool,
+    /// What waits for many of the worker's sessions at once.
+    pub(crate) casts: Casts,
+    /// Who of the worker's sessions hears it.
+    pub(crate) audience: OwnerCell<Audience>,
     pub(crate) service: Arc<ServiceShared>,
 }
 
 impl WorkerLink {
+    /// A link to the worker of the calling thread.
     pub(crate) fn new(
         index: usize,
         mailbox: Mailbox<Command>,
@@ -85,6 +93,8 @@ impl WorkerLink {
             counters: WorkerCounters::default(),
             load: AtomicUsize::new(0),
             chunk_scarce: AtomicBool::new(false),
+            casts: Casts::default(),
+            audience: OwnerCell::new(Audience::default()),
             service,
         }
     }
@@ -111,6 +121,12 @@ pub(crate) struct ServiceShared {
     pub(crate) admission: Admission,
     /// Sessions over all workers, sockets on their way included.
     pub(crate) sessions: AtomicUsize,
+    /// Held while something is cast to everyone.
+    pub(crate) casting: Mutex<()>,
+    /// Messages that were encoded once for many sessions.
+    pub(crate) broadcasts: Counter,
+    /// Set when all workers have started. Weak, since each of them holds this.
+    links: OnceLock<Vec<Weak<WorkerLink>>>,
     pub(crate) unhandled: Counter,
     pub(crate) undecodable: Counter,
     unhandled_logged: AtomicU64,
@@ -129,6 +145,9 @@ impl ServiceShared {
             registry: Registry::default(),
             pool,
             sessions: AtomicUsize::new(0),
+            casting: Mutex::new(()),
+            broadcasts: Counter::default(),
+            links: OnceLock::new(),
             unhandled: Counter::default(),
             undecodable: Counter::default(),
             unhandled_logged: AtomicU64::new(0),
@@ -144,6 +163,19 @@ impl ServiceShared {
     pub(crate) fn nanoseconds(&self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(self.started);
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Makes the workers known, once.
+    pub(crate) fn set_workers(&self, links: &[Arc<WorkerLink>]) {
+        let links = links.iter().map(Arc::downgrade).collect();
+        let set = self.links.set(links);
+        debug_assert!(set.is_ok(), "the workers were set twice");
+    }
+
+    /// The workers that there are; none before all have started.
+    pub(crate) fn workers(&self) -> Vec<Arc<WorkerLink>> {
+        let links = self.links.get().into_iter().flatten();
+        links.filter_map(Weak::upgrade).collect()
     }
 
     pub(crate) fn socket_options(&self) -> &SocketOptions {

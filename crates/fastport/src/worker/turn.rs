@@ -1,5 +1,6 @@
 //! The loop of a worker: its turns, its timers, its end.
 
+use crate::rooms::audience::Audience;
 use crate::session::slot::Slot;
 use crate::worker::link::Command;
 use crate::worker::{Stopping, Worker};
@@ -30,6 +31,7 @@ impl<E: Engine> Worker<E> {
     fn turn(&mut self) -> Result<(), Error> {
         let may_sleep = !self.patience.looks_again(self.engine.now())
             && self.link.mailbox.park()
+            && !self.link.casts.are_waiting()
             && self.peers[self.link.index].adoptions.is_empty();
         let wait = if may_sleep {
             self.longest_wait()
@@ -41,7 +43,7 @@ impl<E: Engine> Worker<E> {
         waited?;
         self.link.counters.turns.add(1);
         let receives = self.link.counters.receives.get();
-        let mut works = self.take_adoptions();
+        let mut works = self.take_adoptions() | self.link.casts.are_waiting();
         while let Some(command) = self.link.mailbox.take() {
             self.on_command(command);
             works = true;
@@ -219,6 +221,9 @@ impl<E: Engine> Worker<E> {
         while self.peers[me].adoptions.pop().is_some() {
             self.forget_one();
         }
+        // Sessions in there hold the worker.
+        self.link.casts.close();
+        self.link.audience.with(Audience::clear);
         // Askers are told that there is no answer; sessions in there no longer hold the worker.
         self.link.mailbox.close();
         let deadline = self.engine.now() + ENGINE_DRAIN;

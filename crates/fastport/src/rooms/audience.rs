@@ -1,0 +1,109 @@
+//! Which of a worker's sessions hear what: all of them, and the members of each room.
+//!
+//! Only the owner touches it. Casts are applied before the owner appends anything of its own to a
+//! session's queue, at the latest when its turn ends.
+
+use crate::rooms::casts::{Cast, RoomId};
+use crate::session::handle::{Session, SessionId};
+use crate::worker::link::WorkerLink;
+use fastport_buffer::SharedFrame;
+use indexmap::IndexMap;
+use std::collections::HashMap;
+
+/// See the module's page.
+#[derive(Debug, Default)]
+pub(crate) struct Audience {
+    /// All sessions, by the index of their engine key.
+    everyone: Vec<Option<Session>>,
+    rooms: HashMap<RoomId, IndexMap<SessionId, Session>>,
+}
+
+impl Audience {
+    /// A session begins: it hears what is for everyone.
+    pub(crate) fn enter(&mut self, session: &Session) {
+        let index = session.shared().key.index();
+        if self.everyone.len() <= index {
+            self.everyone.resize_with(index + 1, || None);
+        }
+        self.everyone[index] = Some(session.clone());
+    }
+
+    /// A session has ended.
+    pub(crate) fn leave(&mut self, session: &Session) {
+        let place = self.everyone.get_mut(session.shared().key.index());
+        if let Some(place) = place
+            && place.as_ref() == Some(session)
+        {
+            *place = None;
+        }
+    }
+
+    /// Forgets everybody: the worker ends.
+    pub(crate) fn clear(&mut self) {
+        self.everyone = Vec::new();
+        self.rooms = HashMap::new();
+    }
+
+    fn apply(&mut self, cast: Cast, number: u64) -> u64 {
+        match cast {
+            Cast::Join(room, session) => {
+                self.rooms
+                    .entry(room)
+                    .or_default()
+                    .insert(session.id(), session);
+                0
+            }
+            Cast::Leave(room, id) => {
+                if let Some(members) = self.rooms.get_mut(&room) {
+                    members.swap_remove(&id);
+                    if members.is_empty() {
+                        self.rooms.remove(&room);
+                    }
+                }
+                0
+            }
+            Cast::Frame {
+                to: None,
+                frame,
+                except,
+            } => queue(self.everyone.iter().flatten(), &frame, except, number),
+            Cast::Frame {
+                to: Some(room),
+                frame,
+                except,
+            } => self
+                .rooms
+                .get(&room)
+                .map_or(0, |members| queue(members.values(), &frame, except, number)),
+        }
+    }
+}
+
+/// Puts `frame` in the queue of each session. How many took it.
+fn queue<'a>(
+    sessions: impl Iterator<Item = &'a Session>,
+    frame: &SharedFrame,
+    except: Option<SessionId>,
+    number: u64,
+) -> u64 {
+    let sessions = sessions.filter(|session| Some(session.id()) != except);
+    let taken = sessions.filter(|session| session.shared().enqueue_cast(frame, number));
+    taken.count() as u64
+}
+
+impl WorkerLink {
+    /// Applies the casts that wait. Owner only; elsewhere, and inside itself, it does nothing.
+    pub(crate) fn apply_casts(&self) {
+        if !self.casts.are_waiting() {
+            return;
+        }
+        self.audience.with(|audience| {
+            while let Some(cast) = self.casts.take() {
+                let number = self.casts.applied() + 1;
+                let queued = audience.apply(cast, number);
+                self.counters.shared_queued.add(queued);
+                self.casts.note_applied();
+            }
+        });
+    }
+}
