@@ -6,7 +6,9 @@
 
 mod code_text;
 mod exceptions;
+mod markdown;
 mod named_tests;
+mod pages;
 mod rules;
 
 use exceptions::Exceptions;
@@ -60,6 +62,9 @@ fn check(root: &Path, shrink: bool) -> io::Result<Vec<String>> {
         let relative = path.strip_prefix(root).unwrap_or(&path);
         let relative = relative.to_string_lossy().replace('\\', "/");
         findings.extend(rules::check_file(&relative, &text));
+        if relative.ends_with(".md") {
+            findings.extend(pages::check_page(root, &relative, &text)?);
+        }
         if relative.ends_with(".rs") && !relative.starts_with("xtask/") {
             sources.push_str(&text);
         }

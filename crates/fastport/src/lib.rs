@@ -10,6 +10,8 @@ mod close_reason;
 pub mod config;
 mod dispatch;
 mod error;
+#[cfg(doctest)]
+mod guide;
 mod handler;
 mod io_service;
 pub mod net;
