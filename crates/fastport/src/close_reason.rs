@@ -50,6 +50,10 @@ pub enum CloseReason {
     ConnectTimeout,
     /// The worker that owned the session failed.
     WorkerFailed,
+    /// Too many bytes waited for all peers together, and this session had more than its share.
+    MemoryLimit,
+    /// The peer sent faster than it may.
+    RateLimited,
 }
 
 impl CloseReason {
@@ -73,11 +77,13 @@ impl CloseReason {
             Self::ConnectFailed { .. } => 13,
             Self::ConnectTimeout => 14,
             Self::WorkerFailed => 15,
+            Self::MemoryLimit => 16,
+            Self::RateLimited => 17,
         }
     }
 
     /// The names of the codes, in their order, as metrics show them.
-    pub const NAMES: [&'static str; 16] = [
+    pub const NAMES: [&'static str; 18] = [
         "peer_closed",
         "peer_truncated",
         "peer_reset",
@@ -94,6 +100,8 @@ impl CloseReason {
         "connect_failed",
         "connect_timeout",
         "worker_failed",
+        "memory_limit",
+        "rate_limited",
     ];
 
     /// The reason's name in [`CloseReason::NAMES`].
@@ -117,6 +125,7 @@ impl CloseReason {
                 | Self::Undecodable { .. }
                 | Self::HandlerPanic
                 | Self::Stopping
+                | Self::RateLimited
         )
     }
 }
@@ -140,6 +149,8 @@ impl fmt::Display for CloseReason {
             Self::ConnectFailed { os_code } => with_code(f, "connecting failed", *os_code),
             Self::ConnectTimeout => f.write_str("connecting took too long"),
             Self::WorkerFailed => f.write_str("the worker failed"),
+            Self::MemoryLimit => f.write_str("too many bytes were queued in the whole service"),
+            Self::RateLimited => f.write_str("the peer sent faster than it may"),
         }
     }
 }

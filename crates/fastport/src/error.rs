@@ -34,6 +34,13 @@ pub enum SendError {
         /// How many may wait.
         limit: u64,
     },
+    /// Too many bytes wait for all peers together; the session, which has more than its share of
+    /// them, is being closed for it.
+    #[error("{queued} bytes are queued, more than a share of what the service may queue")]
+    OverBudget {
+        /// Bytes that are queued for this session.
+        queued: usize,
+    },
     /// A message's encoder called `send`.
     #[error("send was called from inside an encoder")]
     InsideEncoder,

@@ -263,6 +263,7 @@ impl IoService {
         let mut sum = StatsSnapshot {
             sessions: self.sessions() as u64,
             broadcasts: self.shared.broadcasts.get(),
+            queued_bytes: self.shared.budget.queued() as u64,
             unhandled: self.shared.unhandled.get(),
             undecodable: self.shared.undecodable.get(),
             ..StatsSnapshot::default()

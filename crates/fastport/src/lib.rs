@@ -42,6 +42,7 @@ pub use net::packet::Packet;
 pub use net::router::Router;
 pub use protection::address_set::{AddressBlock, AddressBlockError, AddressSet};
 pub use protection::meter::Rate;
+pub use protection::packet_rate::{PacketRate, RateAction};
 pub use protection::reject::RejectReason;
 pub use rooms::everyone::Everyone;
 pub use rooms::room::Room;

@@ -1,4 +1,5 @@
-//! What keeps a stranger from taking more than a share: who may connect, how many, how fast.
+//! What keeps a stranger from taking more than a share: who may connect, how
+//! many, how fast.
 //!
 //! ```text
 //!   accepted --> allow/deny --> trusted? --> address: sessions, rate --> rate of all --> session
@@ -6,10 +7,15 @@
 //!                  +------------ closed, counted by its RejectReason ------+
 //! ```
 //!
+//! What a session may send, and what may wait for all peers together, is limited here as well.
+//!
 //! Decisions are made on the worker that takes the connection over; what workers share is under one
 //! lock that only the begin and the end of a session take.
 
 pub(crate) mod address_set;
 pub(crate) mod admission;
+pub(crate) mod budget;
+pub(crate) mod machine_memory;
 pub(crate) mod meter;
+pub(crate) mod packet_rate;
 pub(crate) mod reject;

@@ -57,6 +57,8 @@ pub(crate) struct Worker<E: Engine> {
     pub(crate) framer: PacketFramer,
     pub(crate) stopping: Option<Stopping>,
     pub(crate) patience: Patience,
+    /// How the bytes that wait for this worker's peers have changed since the last turn's end.
+    pub(crate) queued_change: isize,
     /// Reused by the attention pass.
     pub(crate) looking: Vec<Key>,
 }
@@ -94,6 +96,7 @@ impl<E: Engine> Worker<E> {
             framer,
             stopping: None,
             patience,
+            queued_change: 0,
             looking: Vec::new(),
         }
     }

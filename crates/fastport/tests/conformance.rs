@@ -13,6 +13,7 @@ mod conformance {
     pub(crate) mod lifecycle;
     pub(crate) mod limits;
     pub(crate) mod pressure;
+    pub(crate) mod rates;
     pub(crate) mod rooms;
     pub(crate) mod sending;
     pub(crate) mod stopping;
@@ -98,6 +99,16 @@ macro_rules! mount {
                 admission: only_those_on_an_allow_list_come_in,
                 admission: the_trusted_profile_counts_and_lets_pass,
                 admission: the_trusted_are_not_counted,
+                rates: a_flood_above_the_rate_waits,
+                rates: what_waits_for_a_rate_is_answered_before_the_end,
+                rates: frames_above_a_rate_of_bytes_wait,
+                rates: a_dribble_above_the_rate_waits,
+                rates: packets_above_the_rate_are_dropped_if_so_set,
+                rates: a_session_above_the_rate_is_closed_if_so_set,
+                rates: packets_above_the_rate_are_only_counted_if_so_set,
+                rates: one_packet_id_has_a_rate_of_its_own,
+                rates: the_trusted_may_send_as_fast_as_they_can,
+                rates: what_waits_for_all_peers_has_a_bound,
                 connecting: a_connection_is_made,
                 connecting: a_refused_connection_is_told,
                 connecting: a_connection_that_takes_too_long_is_given_up,

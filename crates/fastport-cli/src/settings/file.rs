@@ -179,6 +179,21 @@ fn set(key: &Key, value: &DeValue<'_>, settings: &mut ServerSettings) -> Result<
             set(settings, text);
         }
         (Field::Text { set, .. }, DeValue::String(text)) => set(settings, text),
+        (field @ Field::Number { set, .. }, DeValue::Integer(number)) => {
+            let found = || number.to_string();
+            let number = integer(number).filter(|number| field.admits(*number) == Some(true));
+            let number = number.and_then(|number| u32::try_from(number).ok());
+            set(settings, number.ok_or_else(found)?);
+        }
+        (Field::PacketRates { set }, DeValue::Array(rates)) => {
+            let rates = rates.iter().map(|rate| match rate.get_ref() {
+                DeValue::String(text) => {
+                    keys::packet_rate(text).ok_or_else(|| format!("{:?}", text.as_ref()))
+                }
+                other => Err(describe(other)),
+            });
+            set(settings, rates.collect::<Result<_, _>>()?);
+        }
         (Field::Addresses { set }, DeValue::Array(blocks)) => {
             let blocks = blocks.iter().map(|block| match block.get_ref() {
                 DeValue::String(text) => text.parse::<AddressBlock>().map_err(|e| e.to_string()),
@@ -216,7 +231,7 @@ fn line_of(text: &str, at: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fastport::{EngineKind, Profile, Rate, Undecodable};
+    use fastport::{EngineKind, Profile, Rate, RateAction, Undecodable};
     use std::time::Duration;
 
     fn read(text: &str) -> Result<ServerSettings, String> {
@@ -233,7 +248,7 @@ mod tests {
             "[server]\nlisten = '[::1]:7000'\nworkers = 0x10\nengine = 'poll'\nlog = 'debug'\n\
              [session]\nidle_timeout = '90s'\nundecodable = 'count_and_drop'\n\
              [protection]\nprofile = 'trusted'\ndeny = ['192.0.2.0/24']\ntrusted = []\n\
-             accepts_per_second = 5\n\
+             accepts_per_second = 5\npacket_rates = ['0x1001 10/s burst 20 drop']\n\
              [engine]\nchunks = 64\n\
              [socket]\nnodelay = false\nkeep_alive_idle_s = 7\nsend_buffer = 65536\n",
         )
@@ -251,6 +266,9 @@ mod tests {
         assert_eq!(config.protection.profile, Profile::Trusted);
         assert!(config.protection.deny.contains([192, 0, 2, 9].into()));
         assert!(config.protection.trusted.is_empty());
+        let rate = config.protection.packet_rates[0];
+        assert_eq!((rate.id.number(), rate.rate), (0x1001, Rate::new(10, 20)));
+        assert_eq!(rate.action, RateAction::Drop);
         assert_eq!(config.protection.accept_rate, Rate::new(5, 4000));
         assert!(!config.session.socket.nodelay);
         assert_eq!(
@@ -320,6 +338,10 @@ mod tests {
             (
                 "[protection]\naccept_burst = 0",
                 "from 1 to 4294967295, found 0",
+            ),
+            (
+                "[protection]\npacket_rates = ['0x1001 10/s burst 0 drop']",
+                "off, count, delay, drop, disconnect, found \"0x1001 10/s burst 0 drop\"",
             ),
             ("[server]\nworkers = ", "fastport.toml:2: "),
             ("[server]\nworkers = 1\nworkers = 2", "fastport.toml:3: "),

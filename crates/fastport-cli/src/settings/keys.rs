@@ -3,7 +3,10 @@
 use super::ServerSettings;
 use crate::arguments::{DispatchKind, parse_engine};
 use crate::quantity::show_duration;
-use fastport::{AddressSet, KeepAlive, Profile, ReceiveForm, Undecodable, WaitStrategy};
+use fastport::{
+    AddressSet, KeepAlive, PacketId, PacketRate, Profile, Rate, RateAction, ReceiveForm,
+    Undecodable, WaitStrategy,
+};
 use std::fmt;
 use std::time::Duration;
 
@@ -25,6 +28,11 @@ pub(super) enum Field {
         most: u64,
         set: fn(&mut ServerSettings, u64),
     },
+    /// A whole number of 32 bits.
+    Number {
+        least: u32,
+        set: fn(&mut ServerSettings, u32),
+    },
     /// A duration.
     Time {
         least: Duration,
@@ -43,6 +51,10 @@ pub(super) enum Field {
         what: &'static str,
         set: fn(&mut ServerSettings, &str),
     },
+    /// A rate and an action for some packet ids.
+    PacketRates {
+        set: fn(&mut ServerSettings, Vec<PacketRate>),
+    },
     /// Some address blocks.
     Addresses {
         set: fn(&mut ServerSettings, AddressSet),
@@ -54,6 +66,9 @@ impl Field {
     pub(super) fn admits(&self, number: u64) -> Option<bool> {
         match self {
             Self::Count { least, most, .. } => Some((least..=most).contains(&&number)),
+            Self::Number { least, .. } => {
+                Some((u64::from(*least)..=u64::from(u32::MAX)).contains(&number))
+            }
             _ => None,
         }
     }
@@ -64,6 +79,9 @@ impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Count { least, most, .. } => write!(f, "a whole number from {least} to {most}"),
+            Self::Number { least, .. } => {
+                write!(f, "a whole number from {least} to {}", u32::MAX)
+            }
             Self::Time { least, most, .. } if least.is_zero() => {
                 write!(
                     f,
@@ -84,6 +102,10 @@ impl fmt::Display for Field {
                 write!(f, "one of \"{}\"", words.join("\", \""))
             }
             Self::Text { what, .. } => f.write_str(what),
+            Self::PacketRates { .. } => f.write_str(
+                "a list of packet ids with rates, as in [\"0x1001 10/s burst 20 drop\"], \
+                 the action one of off, count, delay, drop, disconnect",
+            ),
             Self::Addresses { .. } => {
                 f.write_str("a list of address blocks, as in [\"10.0.0.0/8\", \"::1\"]")
             }
@@ -111,7 +133,8 @@ pub(super) fn names(section: &str) -> Vec<&'static str> {
 const MILLISECOND: Duration = Duration::from_millis(1);
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 const GIBIBYTE: u64 = 1 << 30;
-const RATE_MAX: u64 = u32::MAX as u64;
+/// What may happen to packets above a rate.
+const RATE_ACTIONS: [&str; 5] = ["off", "count", "delay", "drop", "disconnect"];
 
 static KEYS: &[Key] = &[
     text("server", "listen", "an address with a port", |s, v| {
@@ -229,24 +252,45 @@ static KEYS: &[Key] = &[
     addresses("allow", |s, v| s.service.protection.allow = v),
     addresses("deny", |s, v| s.service.protection.deny = v),
     addresses("trusted", |s, v| s.service.protection.trusted = v),
-    count("protection", "address_sessions_max", 0, RATE_MAX, |s, v| {
-        s.service.protection.address_sessions_max = small(v);
+    rate("address_sessions_max", |s, v| {
+        s.service.protection.address_sessions_max = v;
     }),
-    count(
-        "protection",
-        "address_accepts_per_second",
-        0,
-        RATE_MAX,
-        |s, v| s.service.protection.address_accept_rate.per_second = small(v),
-    ),
-    count("protection", "address_accept_burst", 1, RATE_MAX, |s, v| {
-        s.service.protection.address_accept_rate.burst = small(v);
+    rate("address_accepts_per_second", |s, v| {
+        s.service.protection.address_accept_rate.per_second = v;
     }),
-    count("protection", "accepts_per_second", 0, RATE_MAX, |s, v| {
-        s.service.protection.accept_rate.per_second = small(v);
+    burst("address_accept_burst", |s, v| {
+        s.service.protection.address_accept_rate.burst = v;
     }),
-    count("protection", "accept_burst", 1, RATE_MAX, |s, v| {
-        s.service.protection.accept_rate.burst = small(v);
+    rate("accepts_per_second", |s, v| {
+        s.service.protection.accept_rate.per_second = v;
+    }),
+    burst("accept_burst", |s, v| {
+        s.service.protection.accept_rate.burst = v;
+    }),
+    rate("packets_per_second", |s, v| {
+        s.service.protection.packet_rate.per_second = v;
+    }),
+    burst("packet_burst", |s, v| {
+        s.service.protection.packet_rate.burst = v;
+    }),
+    rate("bytes_per_second", |s, v| {
+        s.service.protection.byte_rate.per_second = v;
+    }),
+    burst("byte_burst", |s, v| {
+        s.service.protection.byte_rate.burst = v;
+    }),
+    word("protection", "rate_action", &RATE_ACTIONS, |s, v| {
+        s.service.protection.rate_action = rate_action(v).unwrap_or_default();
+    }),
+    Key {
+        section: "protection",
+        name: "packet_rates",
+        field: Field::PacketRates {
+            set: |s, v| s.service.protection.packet_rates = v,
+        },
+    },
+    count("protection", "queued_bytes_max", 0, u64::MAX, |s, v| {
+        s.service.protection.queued_bytes_max = Some(size(v));
     }),
     count("protection", "addresses_max", 16, 16_777_216, |s, v| {
         s.service.protection.addresses_max = size(v);
@@ -373,6 +417,24 @@ const fn word(
     }
 }
 
+/// A limit of strangers, off at 0.
+const fn rate(name: &'static str, set: fn(&mut ServerSettings, u32)) -> Key {
+    Key {
+        section: "protection",
+        name,
+        field: Field::Number { least: 0, set },
+    }
+}
+
+/// How many at once.
+const fn burst(name: &'static str, set: fn(&mut ServerSettings, u32)) -> Key {
+    Key {
+        section: "protection",
+        name,
+        field: Field::Number { least: 1, set },
+    }
+}
+
 const fn addresses(name: &'static str, set: fn(&mut ServerSettings, AddressSet)) -> Key {
     Key {
         section: "protection",
@@ -413,4 +475,33 @@ fn small(number: u64) -> u32 {
 
 fn show(duration: Duration) -> String {
     show_duration(duration)
+}
+
+fn rate_action(word: &str) -> Option<RateAction> {
+    Some(match word {
+        "off" => RateAction::Off,
+        "count" => RateAction::Count,
+        "delay" => RateAction::Delay,
+        "drop" => RateAction::Drop,
+        "disconnect" => RateAction::Disconnect,
+        _ => return None,
+    })
+}
+
+/// Reads `0x1001 10/s burst 20 drop`.
+pub(super) fn packet_rate(text: &str) -> Option<PacketRate> {
+    let words: Vec<_> = text.split_whitespace().collect();
+    let [id, rate, "burst", burst, action] = words[..] else {
+        return None;
+    };
+    let id = match id.strip_prefix("0x") {
+        Some(hex) => u16::from_str_radix(hex, 16).ok()?,
+        None => id.parse().ok()?,
+    };
+    let burst = burst.parse().ok().filter(|burst| *burst > 0)?;
+    Some(PacketRate {
+        id: PacketId::new(id),
+        rate: Rate::new(rate.strip_suffix("/s")?.parse().ok()?, burst),
+        action: rate_action(action)?,
+    })
 }

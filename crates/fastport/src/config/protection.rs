@@ -1,7 +1,9 @@
 //! What strangers may take of a service, and who is no stranger.
 
 use crate::protection::address_set::AddressSet;
+use crate::protection::machine_memory;
 use crate::protection::meter::Rate;
+use crate::protection::packet_rate::{PacketRate, RateAction};
 
 /// Whether limits are enforced.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
@@ -45,6 +47,27 @@ pub struct ProtectionConfig {
     /// Addresses that are remembered, 16 to 16,777,216; further ones share what one may have.
     /// Default 65,536, which take about 4 MiB when all are there.
     pub addresses_max: usize,
+    /// Packets that a session may send. Default 1,000 a second, 2,000 at once.
+    pub packet_rate: Rate,
+    /// Bytes of frames that a session may send. Default 1 MiB a second, 2 MiB at once.
+    pub byte_rate: Rate,
+    /// What happens to packets above either. Default [`RateAction::Delay`].
+    pub rate_action: RateAction,
+    /// Rates of single packet ids, each besides the rates of the session. Default none.
+    pub packet_rates: Vec<PacketRate>,
+    /// Bytes that may wait for all peers together, from 1 MiB; 0 is no limit. By default, `None`,
+    /// a quarter of the memory that the process may use, or 1 GiB where that is not known. Half
+    /// of it is shared out: so much each of `sessions_max` sessions may always queue. A session
+    /// that needs more when the other half is used up is closed. Holds for trusted addresses too.
+    pub queued_bytes_max: Option<usize>,
+}
+
+impl ProtectionConfig {
+    /// The limit of bytes that wait, 0 if there is none.
+    pub(crate) fn queued_bytes_limit(&self) -> usize {
+        let known = || machine_memory::available().map_or(1 << 30, |bytes| bytes / 4);
+        self.queued_bytes_max.unwrap_or_else(known)
+    }
 }
 
 impl Default for ProtectionConfig {
@@ -58,6 +81,11 @@ impl Default for ProtectionConfig {
             address_accept_rate: Rate::new(20, 40),
             accept_rate: Rate::new(2000, 4000),
             addresses_max: 65_536,
+            packet_rate: Rate::new(1000, 2000),
+            byte_rate: Rate::new(1 << 20, 2 << 20),
+            rate_action: RateAction::Delay,
+            packet_rates: Vec::new(),
+            queued_bytes_max: None,
         }
     }
 }

@@ -95,7 +95,16 @@ impl ProtectionConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         in_range("addresses_max", self.addresses_max, 16..=16_777_216)?;
         burst("address_accept_burst", self.address_accept_rate)?;
-        burst("accept_burst", self.accept_rate)
+        burst("accept_burst", self.accept_rate)?;
+        burst("packet_burst", self.packet_rate)?;
+        burst("byte_burst", self.byte_rate)?;
+        for of in &self.packet_rates {
+            burst("packet_rates", of.rate)?;
+        }
+        match self.queued_bytes_max {
+            None | Some(0) => Ok(()),
+            Some(bytes) => in_range("queued_bytes_max", bytes, 1 << 20..=usize::MAX),
+        }
     }
 }
 
@@ -206,6 +215,18 @@ mod tests {
         let no_burst = |c: &mut ServiceConfig| c.protection.address_accept_rate.burst = 0;
         assert_eq!(wrong(no_burst), Some("address_accept_burst"));
         assert_eq!(wrong(|c| c.protection.address_sessions_max = 0), None);
+        assert_eq!(
+            wrong(|c| c.protection.packet_rate.burst = 0),
+            Some("packet_burst")
+        );
+        assert_eq!(
+            wrong(|c| c.protection.byte_rate.burst = 0),
+            Some("byte_burst")
+        );
+        let budget = |bytes| move |c: &mut ServiceConfig| c.protection.queued_bytes_max = bytes;
+        assert_eq!(wrong(budget(Some(0))), None);
+        assert_eq!(wrong(budget(Some(1 << 20))), None);
+        assert_eq!(wrong(budget(Some((1 << 20) - 1))), Some("queued_bytes_max"));
     }
 
     #[test]

@@ -46,19 +46,25 @@ impl Meter {
     /// Takes `amount`, if anything of the burst is left; what it is overdrawn by must be earned
     /// before more is given. Otherwise the time at which there is something.
     pub(crate) fn take(&mut self, rate: Rate, amount: u32, now: u64) -> Result<(), u64> {
-        if rate.is_off() {
-            return Ok(());
-        }
-        let burst = rate.earned_in(rate.burst);
-        if self.earned_at >= now.saturating_add(burst) {
-            return Err(self.earned_at - burst + 1);
-        }
+        self.look(rate, now)?;
         self.charge(rate, amount, now);
         Ok(())
     }
 
+    /// Whether anything of the burst is left, otherwise the time at which there is.
+    pub(crate) fn look(&self, rate: Rate, now: u64) -> Result<(), u64> {
+        let burst = rate.earned_in(rate.burst);
+        if rate.is_off() || self.earned_at < now.saturating_add(burst) {
+            return Ok(());
+        }
+        Err(self.earned_at - burst + 1)
+    }
+
     /// Takes `amount` in any case.
     pub(crate) fn charge(&mut self, rate: Rate, amount: u32, now: u64) {
+        if rate.is_off() {
+            return;
+        }
         let from = self.earned_at.max(now);
         self.earned_at = from.saturating_add(rate.earned_in(amount));
     }

@@ -131,6 +131,7 @@ impl SessionShared {
             if let Some(append) = append.take() {
                 append(&mut queue.pieces);
             }
+            self.worker.service.budget.note(queued, bytes);
             queue.above_high |= queued > self.config.send_high_watermark;
             if !queue.attention {
                 queue.attention = true;
@@ -189,12 +190,16 @@ impl SessionShared {
         Ok(status)
     }
 
-    /// Checks the hard limit. Returns what will be queued.
+    /// Checks the hard limits. Returns what will be queued.
     fn admit(self: &Arc<Self>, queued: usize, bytes: usize) -> Result<usize, SendError> {
         let limit = self.config.send_queue_max;
         if queued + bytes > limit {
             self.request_disconnect(CloseReason::SendOverflow);
             return Err(SendError::Overflow { queued, limit });
+        }
+        if !self.worker.service.budget.admits(queued, bytes) {
+            self.request_disconnect(CloseReason::MemoryLimit);
+            return Err(SendError::OverBudget { queued });
         }
         Ok(queued + bytes)
     }

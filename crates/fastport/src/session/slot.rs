@@ -13,6 +13,7 @@
 
 use crate::dispatch::strand::Strand;
 use crate::protection::admission::Standing;
+use crate::protection::packet_rate::SessionMeters;
 use crate::session::carry::Carry;
 use crate::session::handle::Session;
 use crate::session::held::Held;
@@ -96,10 +97,16 @@ pub(crate) struct Slot {
     pub(crate) broken: bool,
     /// How the session ends when everything that was received is handled.
     pub(crate) ending: Option<CloseReason>,
+    /// What is held comes before the end in `ending`.
+    pub(crate) ends_after_held: bool,
     pub(crate) carry: Carry,
     /// Received, and not to be parsed before the send queue has room. Empty but under
     /// back-pressure.
     pub(crate) held: Held,
+    /// Bytes of the send queue that the service's budget knows of.
+    pub(crate) accounted: usize,
+    /// What it has used up of its rates; nothing for one that is trusted or silent.
+    pub(crate) meters: Option<Box<SessionMeters>>,
     pub(crate) opened_at: Instant,
     pub(crate) last_received: Instant,
     /// When the unfinished frame began.
@@ -123,8 +130,11 @@ impl Slot {
             send_in_flight: false,
             broken: false,
             ending: None,
+            ends_after_held: false,
             carry: Carry::default(),
             held: Held::default(),
+            accounted: 0,
+            meters: None,
             opened_at: now,
             last_received: now,
             frame_started: None,
@@ -138,15 +148,18 @@ impl Slot {
         self.phase == Phase::Open && !self.session.shared().is_disconnect_requested()
     }
 
+    /// The moment before which nothing that is held may be delivered, if there is one.
+    pub(crate) fn held_until(&self) -> Option<Instant> {
+        self.meters.as_ref()?.held_until
+    }
+
     /// The next moment at which a time limit of this session may be over, or `None`.
     pub(crate) fn next_deadline(&self, config: &SessionConfig) -> Option<Instant> {
         match self.phase {
-            Phase::Open => self
-                .open_deadlines(config)
-                .into_iter()
-                .flatten()
-                .map(|d| d.0)
-                .min(),
+            Phase::Open => {
+                let limits = self.open_deadlines(config).into_iter().flatten();
+                limits.map(|limit| limit.0).chain(self.held_until()).min()
+            }
             Phase::Flushing { deadline } | Phase::Lingering { deadline } => Some(deadline),
             Phase::Closing => None,
         }

@@ -45,6 +45,9 @@ pub(crate) struct WorkerCounters {
     pub(crate) submits: Counter,
     pub(crate) pauses: Counter,
     pub(crate) shared_queued: Counter,
+    pub(crate) packets_over_rate: Counter,
+    pub(crate) packets_delayed: Counter,
+    pub(crate) packets_dropped: Counter,
     closed: [Counter; CloseReason::NAMES.len()],
     rejected: [Counter; RejectReason::NAMES.len()],
     /// Rejects that the profile let pass.

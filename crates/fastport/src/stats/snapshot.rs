@@ -48,6 +48,15 @@ pub struct StatsSnapshot {
     pub broadcasts: u64,
     /// Frames of those that were queued: one for each receiver.
     pub shared_queued: u64,
+    /// Bytes that wait for peers now, as of each worker's last turn.
+    pub queued_bytes: u64,
+    /// Packets above a rate that were delivered all the same: its action is to count, or the
+    /// profile only observes.
+    pub packets_over_rate: u64,
+    /// Packets that waited until a rate allowed them.
+    pub packets_delayed: u64,
+    /// Packets above a rate that were dropped.
+    pub packets_dropped: u64,
     /// Packets with an id that nothing handles.
     pub unhandled: u64,
     /// Payloads that did not decode.
@@ -72,6 +81,9 @@ impl StatsSnapshot {
         self.submits += worker.submits.get();
         self.pauses += worker.pauses.get();
         self.shared_queued += worker.shared_queued.get();
+        self.packets_over_rate += worker.packets_over_rate.get();
+        self.packets_delayed += worker.packets_delayed.get();
+        self.packets_dropped += worker.packets_dropped.get();
         add_each(&mut self.closed, worker.closed());
         add_each(&mut self.rejected, worker.rejected());
         add_each(&mut self.observed, worker.observed());

@@ -126,6 +126,9 @@ impl<E: Engine> Worker<E> {
         let service = self.link.service.clone();
         let now = service.nanoseconds(self.engine.now());
         let counters = &self.link.counters;
+        if service.budget.is_nearly_spent() {
+            return self.refuse(key, peer, RejectReason::Memory);
+        }
         let admitted = service.admission.admit(peer.ip(), now, |reason| {
             counters.count_observed(reason);
         });
@@ -136,13 +139,15 @@ impl<E: Engine> Worker<E> {
                 slot.standing = standing;
                 self.begin_session(slot);
             }
-            Err(reason) => {
-                self.link.counters.count_rejected(reason);
-                self.drop_connection(key);
-                self.forget_one();
-                tracing::debug!(%peer, %reason, "connection refused");
-            }
+            Err(reason) => self.refuse(key, peer, reason),
         }
+    }
+
+    fn refuse(&mut self, key: Key, peer: SocketAddr, reason: RejectReason) {
+        self.link.counters.count_rejected(reason);
+        self.drop_connection(key);
+        self.forget_one();
+        tracing::debug!(%peer, %reason, "connection refused");
     }
 
     /// Closes a connection that became no session.

@@ -73,6 +73,10 @@ impl<E: Engine> Worker<E> {
             Phase::Open => {
                 if let Some(reason) = slot.overdue(&self.session_config(), now) {
                     slot.session.shared().request_disconnect(reason);
+                } else if slot.held_until().is_some_and(|until| until <= now) {
+                    slot.session.shared().attend();
+                } else {
+                    slot.forget_idle_meters(self.link.service.nanoseconds(now));
                 }
             }
             Phase::Flushing { deadline } if deadline <= now => {

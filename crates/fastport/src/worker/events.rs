@@ -53,6 +53,7 @@ impl<E: Engine> Worker<E> {
                 queue.above_high || queue.pieces.bytes() > 0
             });
             shared.publish_local(shared.local.with(|queue| queue.bytes()).unwrap_or(0));
+            worker.account(slot);
             if let Err(failure) = result {
                 worker.break_off(slot, &failure.error);
             } else if wants_attention == Some(true)
@@ -90,9 +91,10 @@ impl<E: Engine> Worker<E> {
         if slot.ending.is_some() {
             return;
         }
-        if slot.strand.is_some() {
+        if slot.strand.is_some() && slot.held.is_empty() {
             let _ = slot.end_after_work(reason);
         } else {
+            slot.ends_after_held = true;
             slot.ending = Some(reason);
             slot.session.shared().attend();
         }
@@ -142,6 +144,7 @@ impl<E: Engine> Worker<E> {
             audience.leave(&slot.session);
         });
         shared.leave_rooms();
+        self.queued_change -= slot.accounted.cast_signed();
         self.link.counters.count_closed(reason);
         self.release(slot.standing, shared.peer);
         if slot.strand.is_some() {

@@ -1,5 +1,6 @@
 //! From queued pieces to sends; back-pressure in both directions.
 
+use crate::CloseReason;
 use crate::dispatch::strand::Work;
 use crate::session::slot::{Phase, Reading, Slot};
 use crate::worker::{Worker, attention};
@@ -35,7 +36,15 @@ impl<E: Engine> Worker<E> {
             }
             worker.flush(slot);
             worker.advance_close(slot);
+            worker.account(slot);
         });
+    }
+
+    /// Notes how many bytes wait for the session's peer now.
+    pub(crate) fn account(&mut self, slot: &mut Slot) {
+        let now = slot.session.shared().queued_bytes();
+        self.queued_change += now.cast_signed() - slot.accounted.cast_signed();
+        slot.accounted = now;
     }
 
     /// Gives the engine the next batch, if it has none of this session.
@@ -136,13 +145,23 @@ impl Slot {
         });
     }
 
-    /// An inline session that was to end when everything is handled ends now, if it is.
-    fn end_if_handled(&self) {
+    /// A session that was to end when everything that was held is handled ends now, if it is; with
+    /// a pool, when its strand has come so far.
+    fn end_if_handled(&mut self) {
         if let Some(reason) = self.ending
-            && self.strand.is_none()
             && self.held.is_empty()
         {
-            self.session.shared().request_disconnect(reason);
+            // What was held may have ended inside a frame.
+            let reason = match reason {
+                CloseReason::PeerClosed if !self.carry.is_empty() => CloseReason::PeerTruncated,
+                reason => reason,
+            };
+            if self.strand.is_none() {
+                self.session.shared().request_disconnect(reason);
+            } else if self.ends_after_held {
+                self.ends_after_held = false;
+                self.push_work(Work::End(reason));
+            }
         }
     }
 }

@@ -3,6 +3,8 @@
 use crate::config::{ServiceConfig, SessionConfig};
 use crate::dispatch::event_pool::EventPool;
 use crate::protection::admission::Admission;
+use crate::protection::budget::Budget;
+use crate::protection::packet_rate::SessionRates;
 use crate::rooms::audience::Audience;
 use crate::rooms::casts::Casts;
 use crate::session::handle::{Session, SessionId};
@@ -119,6 +121,8 @@ pub(crate) struct ServiceShared {
     pub(crate) registry: Registry,
     pub(crate) pool: Option<EventPool>,
     pub(crate) admission: Admission,
+    pub(crate) budget: Budget,
+    pub(crate) rates: SessionRates,
     /// Sessions over all workers, sockets on their way included.
     pub(crate) sessions: AtomicUsize,
     /// Held while something is cast to everyone.
@@ -141,6 +145,8 @@ impl ServiceShared {
         Self {
             session_config: Arc::new(config.session.clone()),
             admission: Admission::new(config.protection.clone()),
+            budget: Budget::new(config.protection.queued_bytes_limit(), config.sessions_max),
+            rates: SessionRates::new(&config.protection),
             config,
             registry: Registry::default(),
             pool,
@@ -176,6 +182,11 @@ impl ServiceShared {
     pub(crate) fn workers(&self) -> Vec<Arc<WorkerLink>> {
         let links = self.links.get().into_iter().flatten();
         links.filter_map(Weak::upgrade).collect()
+    }
+
+    /// The moment of a time that [`ServiceShared::nanoseconds`] gave, or one after it.
+    pub(crate) fn instant(&self, nanoseconds: u64) -> Option<Instant> {
+        self.started.checked_add(Duration::from_nanos(nanoseconds))
     }
 
     pub(crate) fn socket_options(&self) -> &SocketOptions {

@@ -7,12 +7,15 @@
 
 use crate::dispatch::strand::Work;
 use crate::net::framer::{Framing, PacketFramer};
+use crate::protection::admission::Standing;
+use crate::protection::packet_rate::{SessionMeters, Verdict};
 use crate::session::handle::Session;
 use crate::session::slot::Slot;
 use crate::worker::Worker;
-use crate::{CloseReason, Packet};
+use crate::{CloseReason, Packet, PacketId};
 use fastport_buffer::Chunk;
 use fastport_engine::Engine;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How far the parsing of a chunk came.
@@ -45,8 +48,10 @@ impl<E: Engine> Worker<E> {
 
     /// Parses what was held, as far as the send queue lets it.
     pub(crate) fn parse_held(&mut self, slot: &mut Slot) {
+        let now = self.engine.now();
         while slot.takes_input()
             && !slot.session.shared().is_above_high()
+            && slot.held_until().is_none_or(|until| until <= now)
             && let Some(chunk) = slot.held.pop_front()
         {
             self.parse(slot, chunk);
@@ -54,6 +59,9 @@ impl<E: Engine> Worker<E> {
     }
 
     fn parse(&mut self, slot: &mut Slot, mut chunk: Chunk) {
+        if slot.standing != Standing::Trusted {
+            self.begin_meters(slot);
+        }
         let before = slot.session.shared().packets_in.get();
         let parsed = if slot.strand.is_some() {
             slot.push_frames(&self.framer, &chunk, self.link.is_chunk_scarce())
@@ -63,13 +71,20 @@ impl<E: Engine> Worker<E> {
         let packets = slot.session.shared().packets_in.get() - before;
         self.link.counters.packets_in.add(packets);
         match parsed {
-            Parsed::All | Parsed::Ended => self.engine.recycle(chunk),
+            Parsed::All => self.engine.recycle(chunk),
+            Parsed::Ended => {
+                self.engine.recycle(chunk);
+                for chunk in slot.held.take() {
+                    self.engine.recycle(chunk);
+                }
+            }
             Parsed::Held { at } => {
                 chunk.advance(at);
                 let chunk = self.keepable(chunk);
                 // The rest comes before whatever else is held.
                 slot.held.push_front(chunk);
                 slot.session.shared().attend();
+                self.file_deadline(slot);
             }
         }
         if slot.carry.is_empty() {
@@ -77,6 +92,18 @@ impl<E: Engine> Worker<E> {
         } else if slot.frame_started.is_none() || packets > 0 {
             slot.frame_started = Some(self.engine.now());
             self.file_deadline(slot);
+        }
+    }
+
+    /// The session's rates are to be kept: it gets what measures them, and the time.
+    fn begin_meters(&mut self, slot: &mut Slot) {
+        let service = &self.link.service;
+        if service.rates.is_on() {
+            let now = service.nanoseconds(self.engine.now());
+            let meters = slot
+                .meters
+                .get_or_insert_with(|| SessionMeters::new(&service.rates));
+            meters.begin(now);
         }
     }
 
@@ -114,7 +141,11 @@ impl Slot {
                     at = taken;
                     shared.packets_in.add(1);
                     if let Some((id, frame)) = self.carry.frame() {
-                        handler.on_packet(session, Packet::new(id, frame));
+                        match judge_carried(&mut self.meters, session, id, frame.len()) {
+                            Verdict::Disconnect => return end(session, CloseReason::RateLimited),
+                            Verdict::Drop => {}
+                            _ => handler.on_packet(session, Packet::new(id, frame)),
+                        }
                     }
                     self.carry.clear();
                 }
@@ -135,9 +166,17 @@ impl Slot {
             }
             match framer.try_frame(&bytes[at..]) {
                 Framing::Ok(frame) => {
-                    let whole = &bytes[at..at + frame.bytes];
-                    shared.packets_in.add(1);
-                    handler.on_packet(session, Packet::in_chunk(frame.id, whole, chunk, at));
+                    match judge(&mut self.meters, session, frame.id, frame.bytes) {
+                        Verdict::Hold(until) => return held(&mut self.meters, session, until, at),
+                        Verdict::Disconnect => return end(session, CloseReason::RateLimited),
+                        Verdict::Drop => shared.packets_in.add(1),
+                        Verdict::Deliver => {
+                            let whole = &bytes[at..at + frame.bytes];
+                            shared.packets_in.add(1);
+                            let packet = Packet::in_chunk(frame.id, whole, chunk, at);
+                            handler.on_packet(session, packet);
+                        }
+                    }
                     at += frame.bytes;
                 }
                 Framing::NeedMore => return self.carry_rest(framer, &bytes[at..]),
@@ -146,7 +185,8 @@ impl Slot {
         }
     }
 
-    /// Puts the whole frames of a chunk on the strand, as one piece of work.
+    /// Puts the whole frames of a chunk on the strand, as one piece of work unless some between are
+    /// dropped.
     fn push_frames(&mut self, framer: &PacketFramer, chunk: &Chunk, scarce: bool) -> Parsed {
         let bytes = chunk.as_slice();
         let mut from = 0;
@@ -154,11 +194,8 @@ impl Slot {
             match self.carry.fill(bytes, framer) {
                 Ok((taken, true)) => {
                     from = taken;
-                    let whole = self.carry.frame().map(|(_, frame)| Chunk::copied(frame));
-                    self.carry.clear();
-                    self.session.shared().packets_in.add(1);
-                    if let Some(whole) = whole {
-                        self.push_work(Work::Frames(whole));
+                    if let Some(ended) = self.push_carried() {
+                        return ended;
                     }
                 }
                 Ok((_, false)) => return Parsed::All,
@@ -168,27 +205,77 @@ impl Slot {
             }
         }
         let (mut to, mut packets) = (from, 0);
-        let framing = loop {
-            match framer.try_frame(&bytes[to..]) {
-                Framing::Ok(frame) => {
-                    to += frame.bytes;
-                    packets += 1;
-                }
-                other => break other,
-            }
-        };
-        if to > from {
-            let whole = if scarce {
-                Chunk::copied(&bytes[from..to])
-            } else {
-                chunk.split(from..to)
+        let parsed = loop {
+            let frame = match framer.try_frame(&bytes[to..]) {
+                Framing::Ok(frame) => frame,
+                Framing::NeedMore => break Parsed::All,
+                Framing::Invalid(error) => break self.ends(CloseReason::Protocol(error)),
             };
-            self.session.shared().packets_in.add(packets);
-            self.push_work(Work::Frames(whole));
+            match judge(&mut self.meters, &self.session, frame.id, frame.bytes) {
+                Verdict::Deliver => {}
+                Verdict::Hold(until) => break held(&mut self.meters, &self.session, until, to),
+                Verdict::Disconnect => break self.ends(CloseReason::RateLimited),
+                Verdict::Drop => {
+                    self.push_range(chunk, from..to, packets + 1, scarce);
+                    (from, packets) = (to + frame.bytes, 0);
+                    to = from;
+                    continue;
+                }
+            }
+            to += frame.bytes;
+            packets += 1;
+        };
+        self.push_range(chunk, from..to, packets, scarce);
+        match (parsed, self.ending) {
+            (Parsed::All, _) => self.carry_rest(framer, &bytes[to..]),
+            (Parsed::Ended, Some(reason)) => self.end_after_work(reason),
+            (parsed, _) => parsed,
         }
-        match framing {
-            Framing::Invalid(error) => self.end_after_work(CloseReason::Protocol(error)),
-            _ => self.carry_rest(framer, &bytes[to..]),
+    }
+
+    /// Notes how the session ends when what is before is on the strand.
+    fn ends(&mut self, reason: CloseReason) -> Parsed {
+        self.ending = Some(reason);
+        Parsed::Ended
+    }
+
+    /// Puts the frame that the carry has completed on the strand.
+    fn push_carried(&mut self) -> Option<Parsed> {
+        self.session.shared().packets_in.add(1);
+        let (id, frame) = self.carry.frame()?;
+        let verdict = judge_carried(&mut self.meters, &self.session, id, frame.len());
+        let whole = Chunk::copied(frame);
+        self.carry.clear();
+        match verdict {
+            Verdict::Disconnect => return Some(self.end_after_work(CloseReason::RateLimited)),
+            Verdict::Drop => {}
+            _ => self.push_work(Work::Frames(whole)),
+        }
+        None
+    }
+
+    /// Puts whole frames on the strand; `packets` is how many there were.
+    fn push_range(&self, chunk: &Chunk, range: Range<usize>, packets: u64, scarce: bool) {
+        self.session.shared().packets_in.add(packets);
+        if range.is_empty() {
+            return;
+        }
+        let whole = if scarce {
+            Chunk::copied(&chunk.as_slice()[range])
+        } else {
+            chunk.split(range)
+        };
+        self.push_work(Work::Frames(whole));
+    }
+
+    /// Forgets what was measured of a session that is silent.
+    pub(crate) fn forget_idle_meters(&mut self, now: u64) {
+        if self
+            .meters
+            .as_ref()
+            .is_some_and(|meters| meters.is_idle(now))
+        {
+            self.meters = None;
         }
     }
 
@@ -215,6 +302,48 @@ impl Slot {
         }
         Parsed::All
     }
+}
+
+/// Whether a packet may be delivered now. One branch for a session that is not limited.
+#[inline]
+fn judge(
+    meters: &mut Option<Box<SessionMeters>>,
+    session: &Session,
+    id: PacketId,
+    bytes: usize,
+) -> Verdict {
+    let Some(meters) = meters else {
+        return Verdict::Deliver;
+    };
+    let worker = &session.shared().worker;
+    meters.judge(&worker.service.rates, id, bytes, &worker.counters)
+}
+
+/// As [`judge`], for a packet that was put together from pieces.
+fn judge_carried(
+    meters: &mut Option<Box<SessionMeters>>,
+    session: &Session,
+    id: PacketId,
+    bytes: usize,
+) -> Verdict {
+    let Some(meters) = meters else {
+        return Verdict::Deliver;
+    };
+    let worker = &session.shared().worker;
+    meters.judge_now(&worker.service.rates, id, bytes, &worker.counters)
+}
+
+/// Parsing stops before the packet at `at`, until a rate allows it.
+fn held(
+    meters: &mut Option<Box<SessionMeters>>,
+    session: &Session,
+    until: u64,
+    at: usize,
+) -> Parsed {
+    if let Some(meters) = meters {
+        meters.held_until = session.shared().worker.service.instant(until);
+    }
+    Parsed::Held { at }
 }
 
 fn end(session: &Session, reason: CloseReason) -> Parsed {

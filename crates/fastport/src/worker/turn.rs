@@ -66,7 +66,13 @@ impl<E: Engine> Worker<E> {
         self.expire_deadlines();
         self.advance_stop();
         self.attend_all();
+        self.publish_queued();
         Ok(())
+    }
+
+    fn publish_queued(&mut self) {
+        let change = std::mem::take(&mut self.queued_change);
+        self.link.service.budget.publish(change);
     }
 
     fn on_command(&mut self, command: Command) {
@@ -213,6 +219,7 @@ impl<E: Engine> Worker<E> {
                 self.bury(*slot);
             }
         }
+        self.publish_queued();
         let connecting: Vec<_> = self.connecting.keys().copied().collect();
         for key in connecting {
             self.abandon_connect(key, CloseReason::WorkerFailed);

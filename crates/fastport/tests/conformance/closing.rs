@@ -160,7 +160,12 @@ pub(crate) fn a_disconnect_while_threads_send_ends_once(setup: Setup) {
         let session = host.accepted();
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| while session.send_bytes(ID, &[7; 500]).is_ok() {});
+                scope.spawn(|| {
+                    // Below the hard limit, however late the peer gets to read.
+                    while session.queued_bytes() > 1 << 24
+                        || session.send_bytes(ID, &[7; 500]).is_ok()
+                    {}
+                });
             }
             scope.spawn(|| {
                 // Some of it arrives, then the end comes in the middle of the rest.
