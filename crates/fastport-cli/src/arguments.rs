@@ -2,6 +2,7 @@
 //!
 //! Only parsing and ranges; defaults that a configuration file can change are `None` here.
 
+use crate::bench::plan::Scenario;
 use crate::quantity::parse_duration;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
@@ -199,10 +200,14 @@ pub(crate) struct ClientArguments {
 /// Flags of `fastport bench`.
 #[derive(Args, Debug)]
 pub(crate) struct BenchArguments {
-    /// Server to connect to.
-    #[arg(long, value_name = "ADDR", default_value = DEFAULT_ADDRESS)]
-    pub(crate) connect: String,
-    /// Sessions to open.
+    /// Server to connect to. Several addresses, separated by commas, are used in turn: each has
+    /// ports of its own, which run out at 28,000 connections to one.
+    #[arg(long, value_name = "ADDR", default_value = DEFAULT_ADDRESS, value_delimiter = ',')]
+    pub(crate) connect: Vec<String>,
+    /// What the sessions do.
+    #[arg(long, value_enum, default_value_t = Scenario::Steady)]
+    pub(crate) scenario: Scenario,
+    /// Sessions to open; those at a time where sessions come and go.
     #[arg(long, value_name = "N", default_value = "100", value_parser = count(1, 1_000_000))]
     pub(crate) sessions: usize,
     /// Bytes of each payload [default: 64].

@@ -6,15 +6,21 @@
 //! | [`payloads`] | the payloads, prepared up front |
 //! | [`wire`] | requests and the check of responses |
 //! | [`flow`] | what one session has outstanding |
+//! | [`budget`] | how much a phase may still send |
+//! | [`phase`] | when a phase has ended |
 //! | [`load`] | what happens on a response; runs on the I/O threads |
 //! | [`pacer`] | the open loop's send times |
+//! | [`churn`] | connections that end after one answer |
 //! | [`runner`] | a run from connect to report |
 //! | [`report`] | what was measured |
 
+mod budget;
+mod churn;
 mod flow;
 mod load;
 mod pacer;
 pub(crate) mod payloads;
+mod phase;
 pub(crate) mod plan;
 pub(crate) mod report;
 pub(crate) mod runner;

@@ -170,3 +170,33 @@ fn a_file_of_another_kind_is_refused_before_the_run() {
     );
     std::fs::remove_file(&path).expect("the file");
 }
+
+#[test]
+fn churn_makes_a_connection_for_each_request_and_loses_none() {
+    let flags = "--scenario churn --verify --json";
+    let output = bench(&server(|_, _| true), flags);
+    let object: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one object");
+    assert!(output.status.success(), "{object}");
+    // 4 places, 2 warm-up connections each, 400 measured.
+    assert_eq!(object["warmup_responses"], 8);
+    assert_eq!(object["measured_responses"], 400);
+    assert_eq!(object["connected_sessions"], 408);
+    assert_eq!(object["connection_losses"], 0);
+}
+
+#[test]
+fn churn_fails_for_a_close_without_answer_a_wrong_one_and_silence() {
+    let closing = bench(&server(|_, _| false), "--scenario churn");
+    assert_failed(&closing, "closed the connection");
+    let other = server(|frame, _| {
+        frame[3] = 9;
+        true
+    });
+    assert_failed(&bench(&other, "--scenario churn"), "packet id 0x0009");
+    let silent = server(|frame, _| {
+        frame.clear();
+        true
+    });
+    let silent = bench(&silent, "--scenario churn");
+    assert_failed(&silent, "nothing came back for 1s");
+}

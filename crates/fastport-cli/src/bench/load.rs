@@ -4,18 +4,19 @@
 //! the clock once, takes two uncontended locks (the session's flow, the thread's recorder) and
 //! allocates nothing.
 
+use super::budget::Budget;
 use super::flow::{Flow, SessionLoad, Stage};
 use super::payloads::PayloadPool;
-use super::plan::{Extent, Plan};
+use super::phase::Phase;
+use super::plan::Plan;
 use super::wire::{self, Wrong};
 use crate::clock::Clock;
 use crate::output::histogram::LatencyHistogram;
 use crossbeam_utils::CachePadded;
 use fastport::{CloseReason, Handler, Packet, Session};
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard};
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// A run's state, shared by its sessions.
 pub(crate) struct Load {
@@ -25,9 +26,7 @@ pub(crate) struct Load {
     budget: Budget,
     recorders: Box<[CachePadded<Mutex<Recorder>>]>,
     recorders_taken: AtomicUsize,
-    /// Sessions that are not through with the present phase.
-    active: CachePadded<AtomicUsize>,
-    phase_ended: (Mutex<()>, Condvar),
+    pub(crate) phase: Phase,
     /// From then on sessions end because the run did.
     ended: AtomicBool,
     losses: Mutex<Losses>,
@@ -50,13 +49,6 @@ pub(crate) struct Losses {
     pub(crate) first: Option<String>,
 }
 
-/// How many measured requests may still be sent.
-struct Budget {
-    taken: CachePadded<AtomicU64>,
-    requests_max: u64,
-    until_ns: AtomicU64,
-}
-
 thread_local! {
     /// This I/O thread's recorder; threads live as long as one run.
     static RECORDER: Cell<Option<usize>> = const { Cell::new(None) };
@@ -72,8 +64,7 @@ impl Load {
             budget: Budget::new(plan.extent),
             recorders: (0..plan.io_threads).map(|_| recorder()).collect(),
             recorders_taken: AtomicUsize::new(0),
-            active: CachePadded::new(AtomicUsize::new(0)),
-            phase_ended: (Mutex::new(()), Condvar::new()),
+            phase: Phase::default(),
             ended: AtomicBool::new(false),
             losses: Mutex::new(Losses::default()),
             plan: plan.clone(),
@@ -96,11 +87,6 @@ impl Load {
         debug_assert!(attached.is_ok(), "a session is made once");
     }
 
-    /// Begins a phase for so many sessions. Each must be started or given up after that.
-    pub(crate) fn begin_phase(&self, sessions: usize) {
-        self.active.store(sessions, Ordering::Release);
-    }
-
     /// Lets the budget's time begin.
     pub(crate) fn begin_measuring(&self, now_ns: u64) {
         self.budget.begin(now_ns, self.plan.extent);
@@ -114,7 +100,7 @@ impl Load {
         let mut flow = load.flow.lock();
         if flow.stage == Stage::Lost {
             drop(flow);
-            self.leave_phase();
+            self.phase.leave();
             return;
         }
         flow.stage = stage;
@@ -145,16 +131,6 @@ impl Load {
             flow.stage = Stage::OpenEnding;
             self.finish_if_exhausted(flow);
         }
-    }
-
-    /// Blocks until the phase has ended, no longer than `limit`. True when it has.
-    pub(crate) fn wait_for_phase(&self, limit: Duration) -> bool {
-        let (lock, ended) = &self.phase_ended;
-        let mut guard = lock.lock();
-        if self.active.load(Ordering::Acquire) > 0 {
-            ended.wait_for(&mut guard, limit);
-        }
-        self.active.load(Ordering::Acquire) == 0
     }
 
     /// From now on sessions may end.
@@ -233,16 +209,7 @@ impl Load {
         if flow.is_exhausted() && flow.stage != Stage::Idle {
             flow.stage = Stage::Idle;
             drop(flow);
-            self.leave_phase();
-        }
-    }
-
-    #[cold]
-    fn leave_phase(&self) {
-        if self.active.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // Under the lock, or the notice could fall between the waiter's look and its wait.
-            let _guard = self.phase_ended.0.lock();
-            self.phase_ended.1.notify_all();
+            self.phase.leave();
         }
     }
 
@@ -297,13 +264,13 @@ impl Handler for Load {
         self.note_problem(reason.to_string());
         self.losses.lock().sessions += 1;
         if stage != Stage::Idle {
-            self.leave_phase();
+            self.phase.leave();
         }
     }
 }
 
 impl Recorder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             latencies: LatencyHistogram::new(),
             warmup_responses: 0,
@@ -322,66 +289,9 @@ impl Recorder {
     }
 }
 
-impl Budget {
-    fn new(extent: Extent) -> Self {
-        let requests_max = match extent {
-            Extent::Requests(requests) => requests,
-            Extent::Time(_) => u64::MAX,
-        };
-        let taken = CachePadded::new(AtomicU64::new(0));
-        Self {
-            taken,
-            requests_max,
-            until_ns: AtomicU64::new(u64::MAX),
-        }
-    }
-
-    fn begin(&self, now_ns: u64, extent: Extent) {
-        if let Extent::Time(time) = extent {
-            let time_ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-            self.until_ns
-                .store(now_ns.saturating_add(time_ns), Ordering::Release);
-        }
-    }
-
-    /// Takes one request from the budget, if there is one.
-    #[inline]
-    fn take(&self, now_ns: u64) -> bool {
-        now_ns < self.until_ns.load(Ordering::Relaxed)
-            && self.taken.fetch_add(1, Ordering::Relaxed) < self.requests_max
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_budget_of_requests_is_exact() {
-        let budget = Budget::new(Extent::Requests(3));
-        budget.begin(0, Extent::Requests(3));
-        let taken = (0..10).filter(|now| budget.take(*now)).count();
-        assert_eq!(taken, 3);
-    }
-
-    #[test]
-    fn a_budget_of_time_ends_at_its_time() {
-        let extent = Extent::Time(Duration::from_nanos(100));
-        let budget = Budget::new(extent);
-        budget.begin(50, extent);
-        assert!(budget.take(149));
-        assert!(!budget.take(150));
-    }
-
-    #[test]
-    fn a_phase_ends_with_its_last_session() {
-        let load = Load::new(&Plan::default());
-        load.begin_phase(2);
-        load.leave_phase();
-        assert!(!load.wait_for_phase(Duration::ZERO));
-        load.leave_phase();
-        assert!(load.wait_for_phase(Duration::from_secs(60)));
-    }
 
     #[test]
     fn the_first_problem_is_kept() {

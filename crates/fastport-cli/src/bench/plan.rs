@@ -13,7 +13,9 @@ pub(crate) const MESSAGE_PAYLOAD_MAX: usize = 65_400;
 pub(crate) struct Plan {
     /// Its name in the results.
     pub(crate) test_name: String,
-    /// Sessions to open.
+    /// What its sessions do.
+    pub(crate) scenario: Scenario,
+    /// Sessions at a time.
     pub(crate) sessions: usize,
     /// Least bytes of a payload.
     pub(crate) payload_min: usize,
@@ -39,6 +41,16 @@ pub(crate) struct Plan {
     pub(crate) engine: Option<EngineKind>,
     /// How its threads wait.
     pub(crate) wait: WaitStrategy,
+}
+
+/// What the sessions of a run do.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
+pub(crate) enum Scenario {
+    /// They stay for the whole run.
+    #[default]
+    Steady,
+    /// Each connects, sends one request, closes when it is answered, and another takes its place.
+    Churn,
 }
 
 /// How much is measured.
@@ -115,12 +127,19 @@ impl Plan {
                 in_flight: arguments.inflight,
             },
         };
+        let scenario = arguments.scenario;
+        if scenario == Scenario::Churn && pace != (Pace::Closed { in_flight: 1 }) {
+            return Err(
+                "--scenario churn has one request a session: no --rate, no --inflight".into(),
+            );
+        }
         let EngineChoice(engine) = arguments.engine;
         Ok(Self {
             test_name: arguments
                 .name
                 .clone()
-                .unwrap_or_else(|| test_name(kind, pace)),
+                .unwrap_or_else(|| test_name(scenario, kind, pace)),
+            scenario,
             sessions: arguments.sessions,
             payload_min,
             payload_max,
@@ -154,6 +173,7 @@ impl Plan {
             Extent::Time(time) => crate::quantity::show_duration(time),
         };
         let pace = match self.pace {
+            _ if self.scenario == Scenario::Churn => "one a connection".into(),
             Pace::Closed { in_flight } => format!("closed loop, {in_flight} in flight a session"),
             Pace::Open { rate } => format!("open loop, {rate} requests/s"),
         };
@@ -174,7 +194,8 @@ impl Default for Plan {
     fn default() -> Self {
         let (kind, pace) = (Kind::Message, Pace::Closed { in_flight: 1 });
         Self {
-            test_name: test_name(kind, pace),
+            test_name: test_name(Scenario::Steady, kind, pace),
+            scenario: Scenario::Steady,
             sessions: 100,
             payload_min: 64,
             payload_max: 64,
@@ -192,12 +213,13 @@ impl Default for Plan {
     }
 }
 
-fn test_name(kind: Kind, pace: Pace) -> String {
+fn test_name(scenario: Scenario, kind: Kind, pace: Pace) -> String {
     let kind = match kind {
         Kind::Message => "benchmark",
         Kind::Raw => "raw_echo",
     };
     match pace {
+        _ if scenario == Scenario::Churn => format!("{kind}_churn"),
         Pace::Closed { in_flight: 1 } => format!("{kind}_closed"),
         Pace::Closed { in_flight } => format!("{kind}_closed_inflight_{in_flight}"),
         Pace::Open { rate } => format!("{kind}_open_{rate}"),
@@ -243,6 +265,17 @@ mod tests {
         assert_eq!(plan.pace, Pace::Open { rate: 28_000.0 });
         assert_eq!(plan.extent, Extent::Time(Duration::from_secs(5)));
         assert_eq!(plan.test_name, "raw_echo_open_28000");
+    }
+
+    #[test]
+    fn churn_has_one_request_a_session() {
+        let churn = plan("--scenario churn --raw").unwrap();
+        assert_eq!(churn.scenario, Scenario::Churn);
+        assert_eq!(churn.test_name, "raw_echo_churn");
+        for flags in ["--rate 10", "--inflight 2"] {
+            let refused = plan(&format!("--scenario churn {flags}")).unwrap_err();
+            assert!(refused.contains("one request a session"), "{refused}");
+        }
     }
 
     #[test]

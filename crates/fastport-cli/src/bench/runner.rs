@@ -3,10 +3,11 @@
 //! The thread that calls it starts the phases and watches them; everything between happens on the
 //! I/O threads. Phases are separated by barriers: no session is measured before all are warm.
 
+use super::churn;
 use super::flow::{SessionLoad, Stage};
 use super::load::Load;
 use super::pacer;
-use super::plan::{Extent, Pace, Plan};
+use super::plan::{Extent, Pace, Plan, Scenario};
 use super::report::RunReport;
 use crate::output::progress::Progress;
 use fastport::{CloseReason, Dispatch, Error, IoService, ServiceConfig, Session, SessionConfig};
@@ -19,23 +20,31 @@ use std::time::Duration;
 const CONNECTS_MAX: usize = 128;
 
 /// How often progress is shown and a stall is looked for.
-const TICK: Duration = Duration::from_millis(100);
+pub(super) const TICK: Duration = Duration::from_millis(100);
 
 /// How long sessions may take to close after a run.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bytes that a session may have queued: the generator is asked to overload servers, so that its
 /// own limits must not be what is measured.
 const QUEUE_BYTES_MAX: usize = 1 << 30;
 
-/// Does one run.
+/// Does one run. Sessions are spread over `addresses` in turn; there is at least one.
 ///
 /// # Errors
 /// When the load generator can not start, or no session can be made.
-pub(crate) fn run(plan: &Plan, address: SocketAddr) -> Result<RunReport, Error> {
+pub(crate) fn run(plan: &Plan, addresses: &[SocketAddr]) -> Result<RunReport, Error> {
+    match plan.scenario {
+        Scenario::Steady => run_steady(plan, addresses),
+        Scenario::Churn => churn::run(plan, addresses),
+    }
+}
+
+/// All sessions stand before the first is measured.
+fn run_steady(plan: &Plan, addresses: &[SocketAddr]) -> Result<RunReport, Error> {
     let service = IoService::start(service_config(plan))?;
     let load = Arc::new(Load::new(plan));
-    let (sessions, connect_elapsed_ns) = connect_all(&service, &load, address)?;
+    let (sessions, connect_elapsed_ns) = connect_all(&service, &load, addresses)?;
     let warmup_elapsed_ns = warm_up(&load, &sessions);
     let measured_start_ns = measure(&load, &sessions);
     load.end();
@@ -50,7 +59,7 @@ pub(crate) fn run(plan: &Plan, address: SocketAddr) -> Result<RunReport, Error> 
     Ok(report)
 }
 
-fn service_config(plan: &Plan) -> ServiceConfig {
+pub(super) fn service_config(plan: &Plan) -> ServiceConfig {
     let session = SessionConfig {
         send_high_watermark: QUEUE_BYTES_MAX / 2,
         send_low_watermark: QUEUE_BYTES_MAX / 4,
@@ -76,7 +85,7 @@ fn service_config(plan: &Plan) -> ServiceConfig {
 fn connect_all(
     service: &IoService,
     load: &Arc<Load>,
-    address: SocketAddr,
+    addresses: &[SocketAddr],
 ) -> Result<(Vec<Session>, u64), Error> {
     let progress = Progress::begin("connect", load.plan.sessions as u64);
     let start_ns = load.clock.now_ns();
@@ -87,6 +96,7 @@ fn connect_all(
     while answered < load.plan.sessions {
         while asked < load.plan.sessions && asked - answered < CONNECTS_MAX {
             let (index, done, of) = (asked, done.clone(), load.clone());
+            let address = addresses[index % addresses.len()];
             service.connect(address, load.clone(), move |result| {
                 if let Ok(session) = &result {
                     of.attach(session, index);
@@ -111,7 +121,10 @@ fn connect_all(
     }
     if sessions.is_empty() {
         let reason = first_failure.unwrap_or(CloseReason::Stopping);
-        return Err(Error::Connect { address, reason });
+        return Err(Error::Connect {
+            address: addresses[0],
+            reason,
+        });
     }
     Ok((sessions, load.clock.now_ns() - start_ns))
 }
@@ -127,7 +140,7 @@ fn warm_up(load: &Load, sessions: &[Session]) -> u64 {
     };
     let progress = Progress::begin("warm-up", load.plan.warmup * sessions.len() as u64);
     let start_ns = load.clock.now_ns();
-    load.begin_phase(sessions.len());
+    load.phase.begin(sessions.len());
     for session in sessions {
         load.start(
             session,
@@ -151,7 +164,7 @@ fn measure(load: &Load, sessions: &[Session]) -> u64 {
         Extent::Time(time) => u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
     };
     let progress = Progress::begin("measure", steps);
-    load.begin_phase(sessions.len());
+    load.phase.begin(sessions.len());
     let start_ns = load.clock.now_ns();
     load.begin_measuring(start_ns);
     let show = || match load.plan.extent {
@@ -182,20 +195,23 @@ fn measure(load: &Load, sessions: &[Session]) -> u64 {
 fn watch(load: &Load, sessions: &[Session], show: impl Fn()) {
     let limit_ns = u64::try_from(load.plan.timeout.as_nanos()).unwrap_or(u64::MAX);
     let (mut last_seen, mut last_change_ns) = (load.responses(), load.clock.now_ns());
-    while !load.wait_for_phase(TICK) {
+    while !load.phase.wait(TICK) {
         show();
         let (seen, now_ns) = (load.responses(), load.clock.now_ns());
         if seen != last_seen {
             (last_seen, last_change_ns) = (seen, now_ns);
         } else if now_ns - last_change_ns > limit_ns && is_overdue(sessions, now_ns, limit_ns) {
-            load.note_problem(format!(
-                "nothing came back for {}",
-                crate::quantity::show_duration(load.plan.timeout)
-            ));
+            load.note_problem(silence(&load.plan));
             load.end();
             return;
         }
     }
+}
+
+/// Why a run is given up.
+pub(super) fn silence(plan: &Plan) -> String {
+    let limit = crate::quantity::show_duration(plan.timeout);
+    format!("nothing came back for {limit}")
 }
 
 /// Whether a response is waited for longer than the limit.

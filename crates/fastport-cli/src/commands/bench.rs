@@ -16,7 +16,8 @@ use std::net::SocketAddr;
 /// Wrong options, a server that can not be reached, a run with a loss.
 pub(crate) fn run(arguments: &BenchArguments, log: Option<&str>) -> Result<(), Failure> {
     let plan = Plan::new(arguments).map_err(Failure::Usage)?;
-    let address = address::resolve(&arguments.connect)?;
+    let addresses = arguments.connect.iter().map(|text| address::resolve(text));
+    let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
     let _log = logging::start(log, "warn")?;
     let unwritable = |error| {
         let path = arguments.output.as_deref().unwrap_or("".as_ref());
@@ -28,7 +29,7 @@ pub(crate) fn run(arguments: &BenchArguments, log: Option<&str>) -> Result<(), F
     descriptors::raise_limit();
     let mut runs = Vec::with_capacity(arguments.runs);
     for _ in 0..arguments.runs {
-        let run = one_run(&plan, address)?;
+        let run = one_run(&plan, &addresses)?;
         if !arguments.json {
             terminal::say(table::run_table(&run));
         }
@@ -46,8 +47,8 @@ pub(crate) fn run(arguments: &BenchArguments, log: Option<&str>) -> Result<(), F
 }
 
 /// One run, with an error that says what to do when nobody listens.
-pub(crate) fn one_run(plan: &Plan, address: SocketAddr) -> Result<RunReport, Failure> {
-    runner::run(plan, address).map_err(|error| match error {
+pub(crate) fn one_run(plan: &Plan, addresses: &[SocketAddr]) -> Result<RunReport, Failure> {
+    runner::run(plan, addresses).map_err(|error| match error {
         Error::Connect { .. } => Failure::Runtime(format!(
             "{error}; is a server listening there? try `fastport server`"
         )),

@@ -29,7 +29,7 @@ pub(crate) fn run(log: Option<&str>) -> Result<(), Failure> {
         verify: true,
         ..Plan::default()
     };
-    let run = bench::one_run(&plan, address)?;
+    let run = bench::one_run(&plan, &[address])?;
     service.stop(settings.drain_timeout);
     terminal::say(table::run_table(&run));
     bench::judge(&[run])
