@@ -6,6 +6,7 @@
 //! | `cores` | which core a program runs on |
 //! | [`descriptors`] | how many sockets this process may open |
 //! | [`frames`] | the wire's header, for servers that are not FastPort |
+//! | [`listening`] | the peers' listening sockets |
 //! | `process` | processor time and memory of a process, from `/proc` |
 #![forbid(unsafe_code)]
 
@@ -14,5 +15,6 @@ pub mod answers;
 pub mod cores;
 pub mod descriptors;
 pub mod frames;
+pub mod listening;
 #[cfg(unix)]
 pub mod process;

@@ -9,7 +9,7 @@ use clap::{Parser, ValueEnum};
 use fastport_bench::answers::{answer, report};
 use fastport_bench::descriptors;
 use fastport_bench::frames::FRAME_BYTES_MAX;
-use socket2::{Domain, Protocol, Socket, Type};
+use fastport_bench::listening::listener;
 use std::io::{self, Error};
 use std::net::SocketAddr;
 use std::thread;
@@ -71,29 +71,13 @@ fn main() -> io::Result<()> {
     }
 }
 
-/// A listening socket; several may share one address.
-fn listener(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    #[cfg(unix)]
-    socket.set_reuse_port(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(1024)?;
-    Ok(socket.into())
-}
-
 fn run_thread(listener: std::net::TcpListener) -> io::Result<thread::JoinHandle<io::Result<()>>> {
     let runtime: Runtime = Builder::new_current_thread().enable_io().build()?;
     thread::Builder::new().spawn(move || runtime.block_on(accept(listener)))
 }
 
 async fn accept(listener: std::net::TcpListener) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
     loop {
         let (stream, _) = listener.accept().await?;

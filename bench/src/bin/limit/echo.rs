@@ -2,29 +2,48 @@
 
 use super::buffers::{Buffers, GROUP};
 use super::session::{Session, Violation};
+use fastport_bench::listening::listener;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use rustix::io::Errno;
-use rustix::net::{Shutdown, shutdown, sockopt::set_tcp_nodelay};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
+use std::thread;
 
-/// Serves until the process is ended.
-pub(super) fn run(address: SocketAddr) -> io::Result<()> {
-    let mut echo = Echo::new(TcpListener::bind(address)?)?;
-    println!("listening on {}", echo.listener.local_addr()?);
-    loop {
-        echo.turn()?;
+/// Serves until the process is ended. A ring may hold as many connections as the process may have
+/// descriptors.
+pub(super) fn run(address: SocketAddr, threads: usize, limit: Option<u64>) -> io::Result<()> {
+    let files = limit.map_or(FILES_MAX, |limit| limit.min(FILES_MAX.into()) as u32);
+    let first = listener(address)?;
+    let address = first.local_addr()?;
+    let mut listeners = vec![first];
+    for _ in 1..threads {
+        listeners.push(listener(address)?);
     }
+    println!("listening on {address} threads={threads}");
+    let serve = move |listener| {
+        let mut echo = Echo::new(listener, files)?;
+        loop {
+            echo.turn()?;
+        }
+    };
+    let spawn = |listener| thread::Builder::new().spawn(move || serve(listener));
+    let running: Vec<_> = listeners.into_iter().map(spawn).collect::<Result<_, _>>()?;
+    running.into_iter().try_for_each(|thread| {
+        let ended: io::Result<()> = thread.join().map_err(|_| io::Error::other("a panic"))?;
+        ended
+    })
 }
 
 struct Echo {
     listener: TcpListener,
     ring: IoUring,
     buffers: Buffers,
-    /// By slot; a slot is free when the kernel holds neither a receive nor a send of it.
+    /// By slot, which is the place in the ring's table of files; closed and free for the next when
+    /// the kernel holds neither a receive nor a send of it.
     sessions: Vec<Option<Session>>,
-    free: Vec<u32>,
+    /// Accepting ended because the table of files is full.
+    full: bool,
     /// Sessions whose receive ended for want of buffers.
     starved: Vec<u32>,
     /// The completions of this turn.
@@ -32,19 +51,20 @@ struct Echo {
 }
 
 impl Echo {
-    fn new(listener: TcpListener) -> io::Result<Self> {
+    fn new(listener: TcpListener, files: u32) -> io::Result<Self> {
         let ring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
             .setup_cqsize(COMPLETIONS)
             .build(SUBMISSIONS)?;
+        ring.submitter().register_files_sparse(files)?;
         let buffers = Buffers::register(&ring.submitter())?;
         let mut echo = Self {
             listener,
             ring,
             buffers,
             sessions: Vec::new(),
-            free: Vec::new(),
+            full: false,
             starved: Vec::new(),
             completions: Vec::new(),
         };
@@ -66,7 +86,9 @@ impl Echo {
             match identity >> 32 {
                 ACCEPT => self.on_accepted(result, flags)?,
                 RECEIVE => self.on_received(slot, result, flags),
-                _ => self.on_sent(slot, result),
+                SEND => self.on_sent(slot, result),
+                // A shutdown or close that failed: the connection is gone already.
+                _ => {}
             }
         }
         self.completions = completions;
@@ -80,18 +102,18 @@ impl Echo {
     }
 
     fn on_accepted(&mut self, result: i32, flags: u32) -> io::Result<()> {
-        if result < 0 {
-            return Err(io::Error::from_raw_os_error(-result));
+        let Ok(slot) = u32::try_from(result) else {
+            if result != -Errno::NFILE.raw_os_error() {
+                return Err(io::Error::from_raw_os_error(-result));
+            }
+            self.full = true;
+            return Ok(());
+        };
+        let at = slot as usize;
+        if self.sessions.len() <= at {
+            self.sessions.resize_with(at + 1, || None);
         }
-        // SAFETY: the completion hands over a new descriptor that nothing else owns.
-        let socket = unsafe { OwnedFd::from_raw_fd(result) };
-        // A peer that is gone already shows at the first receive.
-        let _ = set_tcp_nodelay(&socket, true);
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.sessions.push(None);
-            (self.sessions.len() - 1) as u32
-        });
-        self.sessions[slot as usize] = Some(Session::new(socket));
+        self.sessions[at] = Some(Session::new());
         self.receive(slot);
         if !cqueue::more(flags) {
             self.accept();
@@ -139,26 +161,38 @@ impl Echo {
 
     /// Posts the send that is due, ends a session that broke the rules, frees one that is done.
     fn proceed(&mut self, slot: u32, post: Result<bool, Violation>) {
-        let Some(session) = self.sessions[slot as usize].as_mut() else {
+        if self.sessions[slot as usize].is_none() {
             return;
-        };
+        }
         match post {
             Ok(true) => self.send(slot),
             Ok(false) => {}
             // The receive ends with this, and its completion frees the slot.
             Err(Violation) => {
-                let _ = shutdown(&session.socket, Shutdown::Both);
+                let entry = opcode::Shutdown::new(types::Fixed(slot), SHUTDOWN_BOTH).build();
+                self.push_silent(entry);
             }
         }
         let done = |session: &Session| session.ended && !session.receiving && session.is_idle();
         if self.sessions[slot as usize].as_ref().is_some_and(done) {
             self.sessions[slot as usize] = None;
-            self.free.push(slot);
+            self.push_silent(opcode::Close::new(types::Fixed(slot)).build());
+            if std::mem::take(&mut self.full) {
+                self.accept();
+            }
         }
     }
 
+    /// Pushes what tells only of failures: its place may have its next connection by then.
+    fn push_silent(&mut self, entry: squeue::Entry) {
+        let entry = entry.flags(squeue::Flags::SKIP_SUCCESS);
+        self.push(entry.user_data(SILENT << 32));
+    }
+
     fn accept(&mut self) {
-        let entry = opcode::AcceptMulti::new(types::Fd(self.listener.as_raw_fd())).build();
+        let entry = opcode::AcceptMulti::new(types::Fd(self.listener.as_raw_fd()))
+            .allocate_file_index(true)
+            .build();
         self.push(entry.user_data(ACCEPT << 32));
     }
 
@@ -167,8 +201,7 @@ impl Echo {
             return;
         };
         session.receiving = true;
-        let socket = types::Fd(session.socket.as_raw_fd());
-        let entry = opcode::RecvMulti::new(socket, GROUP).build();
+        let entry = opcode::RecvMulti::new(types::Fixed(slot), GROUP).build();
         self.push(entry.user_data(RECEIVE << 32 | u64::from(slot)));
     }
 
@@ -177,15 +210,14 @@ impl Echo {
             return;
         };
         let (start, length) = session.unsent(&self.buffers);
-        let socket = types::Fd(session.socket.as_raw_fd());
-        let entry = opcode::Send::new(socket, start, length).build();
+        let entry = opcode::Send::new(types::Fixed(slot), start, length).build();
         self.push(entry.user_data(SEND << 32 | u64::from(slot)));
     }
 
     fn push(&mut self, entry: squeue::Entry) {
         loop {
             // SAFETY: what a send names stays in place until its completion (`Session::unsent`),
-            // the receive buffers for ever; the socket is closed only when no operation is left.
+            // the receive buffers for ever; the connection is closed when no operation is left.
             let pushed = unsafe { self.ring.submission().push(&entry) };
             if pushed.is_ok() {
                 return;
@@ -202,3 +234,7 @@ const COMPLETIONS: u32 = 16_384;
 const ACCEPT: u64 = 0;
 const RECEIVE: u64 = 1;
 const SEND: u64 = 2;
+const SILENT: u64 = 3;
+const SHUTDOWN_BOTH: i32 = 2;
+/// Connections of a ring, where the process may have so many descriptors.
+const FILES_MAX: u32 = 65_536;

@@ -2,10 +2,8 @@
 
 use super::buffers::Buffers;
 use fastport_bench::frames::{RAW_ECHO, first_frame};
-use std::os::fd::OwnedFd;
 
 pub(super) struct Session {
-    pub(super) socket: OwnedFd,
     /// Received and not sent: the start of a cut frame, or all that came during a send.
     carry: Vec<u8>,
     output: Output,
@@ -36,9 +34,8 @@ enum Output {
 pub(super) struct Violation;
 
 impl Session {
-    pub(super) const fn new(socket: OwnedFd) -> Self {
+    pub(super) const fn new() -> Self {
         Self {
-            socket,
             carry: Vec::new(),
             output: Output::Nothing,
             receiving: true,
