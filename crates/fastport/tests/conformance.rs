@@ -54,6 +54,7 @@ macro_rules! mount {
                 sending: what_was_sent_before_being_told_of_it_arrives_before,
                 closing: what_came_before_fin_is_answered,
                 closing: fin_inside_a_frame_is_told,
+                closing: fin_inside_a_held_frame_is_told,
                 connecting: a_reset_ends_the_session,
                 closing: a_reset_inside_a_frame_ends_the_session,
                 closing: a_reset_while_sending_ends_the_session,

@@ -3,6 +3,8 @@
 use super::harness::{End, ID, Setup, frame, pattern};
 use fastport::{CloseReason, SendError};
 use std::io::Write;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
 
 fn is_reset(reason: CloseReason) -> bool {
     // A reset that meets no operation may first be seen as the end of the stream.
@@ -38,6 +40,40 @@ pub(crate) fn fin_inside_a_frame_is_told(setup: Setup) {
     assert_eq!(
         host.ended(),
         (CloseReason::PeerTruncated, vec![b"whole".to_vec()])
+    );
+}
+
+/// Back-pressure holds the last bytes when FIN comes: whether they are a whole frame shows later.
+pub(crate) fn fin_inside_a_held_frame_is_told(setup: Setup) {
+    let (go, may_go) = channel();
+    let may_go = Mutex::new(may_go);
+    let host = setup.host(
+        |config| config.session.send_queue_max = 1 << 26,
+        move |session, packet| match packet.payload() {
+            b"wait" => may_go.lock().unwrap().recv().unwrap(),
+            // More than the sockets take: what follows is held.
+            b"fill" => {
+                for number in 0..200 {
+                    let _ = session.send_bytes(ID, &pattern(number, 60_000));
+                }
+            }
+            _ => {}
+        },
+    );
+    let mut peer = host.connect();
+    peer.send(b"wait");
+    assert_eq!(host.packet(), b"wait");
+    let mut rest = frame(ID, b"fill");
+    rest.extend(frame(ID, b"last"));
+    rest.extend([0, 100, 0]);
+    peer.write(&rest);
+    peer.finish();
+    go.send(()).unwrap();
+    assert_eq!(host.packet(), b"fill");
+    assert_eq!(peer.drain().1, End::Fin);
+    assert_eq!(
+        host.ended(),
+        (CloseReason::PeerTruncated, vec![b"last".to_vec()])
     );
 }
 
