@@ -2,19 +2,20 @@
 //!
 //! All of them run, also after one failed, so that one round shows everything there is to mend.
 
-use crate::tidy;
+use crate::{simulation, tidy};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// Runs every check in the repository at `root`, prints a summary, and tells whether all passed.
 pub(crate) fn run(root: &Path) -> bool {
-    let checks: [(&str, Check); 6] = [
+    let checks: [(&str, Check); 7] = [
         ("format", format),
         ("lints", lints),
         ("documentation", documentation),
         ("tidy", |root| tidy::run(root, false)),
         ("loom models", loom_models),
+        ("simulation", simulation::short_run),
         ("dependencies", dependencies),
     ];
     let mut summary = Vec::new();
@@ -120,7 +121,7 @@ fn dependencies(root: &Path) -> bool {
 }
 
 /// Runs cargo with its output shown.
-fn cargo(root: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> bool {
+pub(crate) fn cargo(root: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> bool {
     println!("$ cargo {}", arguments.join(" "));
     Command::new(env!("CARGO"))
         .args(arguments)

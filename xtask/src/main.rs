@@ -7,6 +7,7 @@
 mod ci;
 mod fuzz;
 mod instrumented;
+mod simulation;
 mod tidy;
 
 use clap::{Parser, Subcommand};
@@ -27,6 +28,8 @@ enum Task {
     Ci,
     /// Builds and runs the fuzz targets; says how often each ran and whether one crashed.
     Fuzz(fuzz::FuzzArguments),
+    /// Runs the session layer on simulated engines; one seed is shown step by step.
+    Sim(simulation::Arguments),
     /// Checks the rules of style that no compiler knows.
     Tidy {
         /// Lowers xtask/tidy-exceptions.txt to what is still needed; never raises it.
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     let passed = match Arguments::parse().task {
         Task::Ci => ci::run(&root),
         Task::Fuzz(arguments) => fuzz::run(&root, &arguments),
+        Task::Sim(arguments) => simulation::run(&root, &arguments),
         Task::Tidy { shrink } => tidy::run(&root, shrink),
     };
     if passed {

@@ -25,6 +25,6 @@ mod sync;
 pub use batch::{Piece, SendBatch};
 pub use block::{Block, BlockPool, SharedFrame};
 pub use chunk::{Chunk, ChunkStore};
-pub use owner_cell::OwnerCell;
+pub use owner_cell::{Identity, OwnerCell};
 pub use return_stack::ReturnStack;
 pub use ring::{BlockChain, CircularBuffer, RingBuffer, WriteSpans};

@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The next thread identity. Never reused, unlike addresses and operating system ids.
@@ -26,6 +27,43 @@ fn current_thread() -> u64 {
     })
 }
 
+/// Another identity that its thread can take on, so that one thread plays several in turn: a
+/// simulation's workers and event workers. It can not leave the thread that made it, so whatever is
+/// owned by it is still touched by one thread alone.
+#[derive(Debug)]
+pub struct Identity {
+    id: u64,
+    _of_this_thread: PhantomData<*const ()>,
+}
+
+impl Default for Identity {
+    /// An identity that no thread has and no other will get.
+    fn default() -> Self {
+        Self {
+            id: NEXT_THREAD.fetch_add(1, Ordering::Relaxed),
+            _of_this_thread: PhantomData,
+        }
+    }
+}
+
+impl Identity {
+    /// Runs `act` as this identity.
+    pub fn assume<R>(&self, act: impl FnOnce() -> R) -> R {
+        // Taken back when `act` panics too.
+        let _before = Before(THREAD.replace(self.id));
+        act()
+    }
+}
+
+/// The identity that is taken on again when this goes.
+struct Before(u64);
+
+impl Drop for Before {
+    fn drop(&mut self) {
+        THREAD.set(self.0);
+    }
+}
+
 /// A value owned by the thread that called [`OwnerCell::new`].
 pub struct OwnerCell<T> {
     owner: u64,
@@ -35,7 +73,8 @@ pub struct OwnerCell<T> {
 
 // SAFETY: `borrowed` and `value` are touched only in `with` after `owner == current_thread()`, and
 // in `drop`, which has the cell exclusively. Thread identities are never reused, so at most one
-// thread of the process's life passes the check. `T: Send` because the last handle may be dropped
+// thread of the process's life passes the check; an `Identity` is a number of its own that never
+// leaves its thread. `T: Send` because the last handle may be dropped
 // by another thread. Test: `another_thread_is_refused`.
 unsafe impl<T: Send> Sync for OwnerCell<T> {}
 
@@ -98,6 +137,19 @@ mod tests {
         let there = cell.clone();
         let refused = std::thread::spawn(move || there.with(|_| ()).is_none() && !there.is_owner());
         assert!(refused.join().unwrap());
+        assert_eq!(cell.with(|value| *value), Some(5));
+    }
+
+    #[test]
+    fn another_identity_is_refused_as_another_thread_is() {
+        let cell = OwnerCell::new(5);
+        let other = Identity::default();
+        assert!(other.assume(|| cell.with(|_| ()).is_none() && !cell.is_owner()));
+        let its = other.assume(|| OwnerCell::new(6));
+        assert!(its.with(|_| ()).is_none());
+        assert_eq!(other.assume(|| its.with(|value| *value)), Some(6));
+        let outcome = std::panic::catch_unwind(|| Identity::default().assume(|| panic!("inside")));
+        assert!(outcome.is_err());
         assert_eq!(cell.with(|value| *value), Some(5));
     }
 

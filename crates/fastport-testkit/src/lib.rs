@@ -1,5 +1,19 @@
 //! Test support for FastPort: what tests of several crates share. Never part of a release.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`alloc_counter`], [`poison_alloc`] | allocators that count and that poison |
+//! | [`live_alloc`] | an allocator that knows how much lives |
+//! | [`sim_engine`] | an engine without a kernel: seeded, virtual time, faults |
+//! | `simulation` | the whole session layer on it (feature `simulation`) |
+//! | [`random`], [`verdict`] | decisions from a seed; the first violation and the trace |
 
 pub mod alloc_counter;
+pub mod live_alloc;
 pub mod poison_alloc;
 pub mod programs;
+pub mod random;
+pub mod sim_engine;
+#[cfg(feature = "simulation")]
+pub mod simulation;
+pub mod verdict;

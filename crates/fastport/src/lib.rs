@@ -19,6 +19,9 @@ mod protection;
 mod rooms;
 pub mod server;
 mod session;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulation;
 mod stats;
 mod worker;
 

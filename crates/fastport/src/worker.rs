@@ -35,7 +35,7 @@ use crossbeam_queue::SegQueue;
 use fastport_engine::{Engine, Key, TimerWheel};
 use link::WorkerLink;
 use patience::Patience;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -49,10 +49,11 @@ pub(crate) struct Worker<E: Engine> {
     pub(crate) peers: Arc<[Peer<E>]>,
     /// Sessions by the index of their engine key.
     pub(crate) slots: Vec<Option<Box<Slot>>>,
-    pub(crate) listeners: HashMap<Key, ListenerState>,
-    pub(crate) connecting: HashMap<Key, Connecting>,
+    // Few, off the hot path, and in an order that is the same in each run of a simulation.
+    pub(crate) listeners: BTreeMap<Key, ListenerState>,
+    pub(crate) connecting: BTreeMap<Key, Connecting>,
     /// Connects that failed and wait for the engine's `Closed`.
-    pub(crate) abandoned: HashSet<Key>,
+    pub(crate) abandoned: BTreeSet<Key>,
     pub(crate) wheel: TimerWheel<(Key, Instant)>,
     pub(crate) framer: PacketFramer,
     pub(crate) stopping: Option<Stopping>,
@@ -89,9 +90,9 @@ impl<E: Engine> Worker<E> {
             link,
             peers,
             slots: Vec::new(),
-            listeners: HashMap::new(),
-            connecting: HashMap::new(),
-            abandoned: HashSet::new(),
+            listeners: BTreeMap::new(),
+            connecting: BTreeMap::new(),
+            abandoned: BTreeSet::new(),
             wheel,
             framer,
             stopping: None,

@@ -53,6 +53,20 @@ impl ReadyQueue {
     }
 }
 
+/// What a simulation does in place of the event workers.
+#[cfg(feature = "simulation")]
+impl ReadyQueue {
+    /// Strands that are ready.
+    pub(crate) fn len(&self) -> usize {
+        self.state.lock().ready.len()
+    }
+
+    /// Takes the strand at `index`, which some event worker might be the first to run.
+    pub(crate) fn take(&self, index: usize) -> Option<Arc<Strand>> {
+        self.state.lock().ready.remove(index)
+    }
+}
+
 /// A pool of event workers.
 pub(crate) struct EventPool {
     queue: Arc<ReadyQueue>,
@@ -83,6 +97,15 @@ impl EventPool {
             pool.threads.lock().push(thread);
         }
         Ok(pool)
+    }
+
+    /// A pool without threads: whoever made it runs the strands.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn without_threads() -> Self {
+        Self {
+            queue: Arc::default(),
+            threads: Mutex::default(),
+        }
     }
 
     /// Where strands become ready.

@@ -137,8 +137,12 @@ impl Strand {
 
     /// Does what is queued, up to the budget. On an event worker.
     pub(crate) fn run(self: Arc<Self>, ready: &ReadyQueue) {
+        self.run_within(Budget::begin(), ready);
+    }
+
+    /// As [`Strand::run`], with a budget of the caller's.
+    pub(crate) fn run_within(self: Arc<Self>, mut budget: Budget, ready: &ReadyQueue) {
         let mut mine = std::mem::take(&mut self.inner.lock().queue);
-        let mut budget = Budget::begin();
         let mut stop = None;
         while stop.is_none()
             && let Some(work) = mine.pop_front()
@@ -257,7 +261,7 @@ impl Strand {
 }
 
 /// How much one run may do before other strands have their turn.
-struct Budget {
+pub(crate) struct Budget {
     packets: usize,
     began: Instant,
     /// The packet before which the clock is read next.
@@ -270,6 +274,17 @@ impl Budget {
             packets: 0,
             began: Instant::now(),
             look_at: 1,
+        }
+    }
+
+    /// So many packets, at most those of a whole run, whatever time they take: a simulation has no
+    /// clock that runs by itself.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn of_packets(packets: usize, now: Instant) -> Self {
+        Self {
+            packets: PACKETS_PER_RUN.saturating_sub(packets),
+            began: now,
+            look_at: usize::MAX,
         }
     }
 

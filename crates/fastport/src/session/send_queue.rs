@@ -51,6 +51,17 @@ pub(crate) fn put_block(block: Block) {
     MEMORY.with(|memory| memory.borrow_mut().blocks.put(block));
 }
 
+/// Frees what this thread keeps for reuse, so that a simulation can see whether memory is lost.
+#[cfg(feature = "simulation")]
+pub(crate) fn release_spares() {
+    MEMORY.with(|memory| {
+        *memory.borrow_mut() = SendMemory {
+            blocks: BlockPool::new(POOL_BYTES_MAX),
+            lists: Vec::new(),
+        };
+    });
+}
+
 fn take_list() -> Vec<Piece> {
     MEMORY
         .with(|memory| memory.borrow_mut().lists.pop())

@@ -16,6 +16,12 @@ pub(crate) fn list(key: Key) {
     LIST.with(|list| list.borrow_mut().push(key));
 }
 
+/// Frees the memory of an empty list.
+#[cfg(feature = "simulation")]
+pub(crate) fn release_spares() {
+    LIST.with(|list| list.borrow_mut().shrink_to_fit());
+}
+
 /// Swaps the list with an empty `other`. True when there is anything in it.
 pub(crate) fn take(other: &mut Vec<Key>) -> bool {
     LIST.with(|list| std::mem::swap(&mut *list.borrow_mut(), other));

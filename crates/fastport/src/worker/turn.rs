@@ -29,15 +29,29 @@ impl<E: Engine> Worker<E> {
     }
 
     fn turn(&mut self) -> Result<(), Error> {
+        let wait = self.begin_turn();
+        self.finish_turn(wait)
+    }
+
+    /// The first half of a turn: announces that the worker will sleep, if it may, and tells for how
+    /// long. [`Worker::finish_turn`] must follow.
+    pub(crate) fn begin_turn(&mut self) -> Wait {
         let may_sleep = !self.patience.looks_again(self.engine.now())
             && self.link.mailbox.park()
             && !self.link.casts.are_waiting()
             && self.peers[self.link.index].adoptions.is_empty();
-        let wait = if may_sleep {
+        if may_sleep {
             self.longest_wait()
         } else {
             Wait::Poll
-        };
+        }
+    }
+
+    /// The second half of a turn: the wait, and all that it brings.
+    ///
+    /// # Errors
+    /// When the completion queue is lost.
+    pub(crate) fn finish_turn(&mut self, wait: Wait) -> Result<(), Error> {
         let waited = self.engine.submit_and_wait(wait);
         self.link.mailbox.unpark();
         waited?;
@@ -191,7 +205,8 @@ impl<E: Engine> Worker<E> {
         }
     }
 
-    fn is_finished(&self) -> bool {
+    /// Whether the worker was told to stop and nothing of it is left.
+    pub(crate) fn is_finished(&self) -> bool {
         self.stopping
             .is_some_and(|stopping| stopping.turns_left == 0)
             && self.listeners.is_empty()

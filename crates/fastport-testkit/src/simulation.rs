@@ -1,0 +1,26 @@
+//! The whole session layer on simulated engines: one seed, one run, the same each time.
+//!
+//! A run makes some hundred connections, inbound and outgoing, whose peers send, stall, end and
+//! vanish as the seed decides, on engines that cut, delay and fail. After each step the rules of a
+//! session's life are checked; see [`ledger`] for them. Workers sleep as real ones do: a worker
+//! that is not woken takes no turn, so a lost wake-up shows.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`plan`] | what a seed decides before the first step |
+//! | [`run`] | the steps, and the checks at the end |
+//! | [`peer`], [`handler`] | both sides of the application |
+//! | [`ledger`], [`directory`] | what should become of a connection, and what has |
+//! | [`shrink`] | a smaller run that still fails |
+
+pub mod directory;
+pub mod handler;
+pub mod ledger;
+pub mod peer;
+pub mod plan;
+pub mod run;
+pub mod shrink;
+
+pub use plan::Plan;
+pub use run::{Outcome, run};
+pub use shrink::shrink;

@@ -1,0 +1,441 @@
+//! One run: step after step as the seed chooses, each followed by the checks, and the last look.
+
+use super::directory::Directory;
+use super::handler::{GREETINGS, SimHandler};
+use super::ledger::Ledger;
+use super::peer::Peer;
+use super::plan::Plan;
+use crate::check;
+use crate::random::Random;
+use crate::sim_engine::SimEngine;
+use crate::sim_engine::net::{Answer, Attempt, Net};
+use crate::sim_engine::wire::{Wire, address_of};
+use crate::verdict::Verdict;
+use fastport::CloseReason;
+use fastport::simulation::{Remains, Stepped, release_spares};
+use fastport_engine::{Engine, Wait};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What came of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The first rule that was broken.
+    pub violation: Option<String>,
+    /// Sessions that began and ended.
+    pub lifetimes: u64,
+    /// Connections that were tried.
+    pub connections: u64,
+    /// Steps taken.
+    pub steps: u64,
+    /// Sessions by the reason of their end, in the order of `CloseReason::NAMES`.
+    pub closed: [u64; CloseReason::NAMES.len()],
+    /// Each step and what came of it, if a trace was wanted.
+    pub trace: Vec<String>,
+}
+
+/// Runs a plan; with `traces` keeps a trace. What panics is a violation.
+#[must_use]
+pub fn run(plan: &Plan, traces: bool) -> Outcome {
+    let verdict = Verdict::new(traces);
+    let mut outcome = Outcome::default();
+    let whole = catch_unwind(AssertUnwindSafe(|| {
+        let mut run = Run::new(plan, verdict.clone());
+        run.take_steps();
+        run.outcome(&mut outcome);
+        run.end();
+    }));
+    if let Err(panic) = whole {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).into()));
+        verdict.violate(format_args!("panic: {}", text.unwrap_or_default()));
+    }
+    release_spares();
+    outcome.violation = verdict.violation();
+    outcome.trace = verdict.take_trace();
+    outcome
+}
+
+/// A worker between the halves of its turn.
+type Asleep = Option<Wait>;
+
+struct Run<'a> {
+    plan: &'a Plan,
+    random: Random,
+    verdict: Verdict,
+    net: Net,
+    directory: Arc<Directory>,
+    handler: Arc<SimHandler>,
+    service: Stepped<SimEngine>,
+    asleep: Vec<Asleep>,
+    peers: Vec<Peer>,
+    /// Connections that are not over.
+    live: Vec<Arc<Ledger>>,
+    steps: u64,
+    idle_turns: u32,
+    stopping: bool,
+}
+
+/// What a step may be, with its weight.
+const STEPS: [(Step, u32); 7] = [
+    (Step::Dial, 6),
+    (Step::Peer, 40),
+    (Step::Kernel, 14),
+    (Step::Worker, 24),
+    (Step::Strand, 14),
+    (Step::Time, 6),
+    // Its weight is the plan's.
+    (Step::Meddle, 0),
+];
+
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Step {
+    Dial,
+    Peer,
+    Kernel,
+    Worker,
+    Strand,
+    Time,
+    Meddle,
+}
+
+/// Turns in a row in which a worker may look again without anything to do.
+const IDLE_TURNS_MAX: u32 = 200;
+
+impl<'a> Run<'a> {
+    fn new(plan: &'a Plan, verdict: Verdict) -> Self {
+        let mut random = Random::new(plan.seed);
+        let net = Net::new(plan.limits.descriptors);
+        let directory = Arc::new(Directory::new(verdict.clone()));
+        let handler = Arc::new(SimHandler::new(directory.clone()));
+        let config = plan.config();
+        let mut engine = |_| {
+            let (faults, random) = (plan.faults.clone(), random.fork());
+            let verdict = verdict.clone();
+            SimEngine::new(net.clone(), faults, random, verdict, &config.engine_config)
+        };
+        let engines: Vec<_> = (0..plan.workers).map(&mut engine).collect();
+        let mut service = Stepped::new(config.clone(), engines);
+        if let Err(error) = service.listen(address_of(0), handler.clone()) {
+            verdict.violate(format_args!("no listener: {error}"));
+        }
+        Self {
+            plan,
+            random,
+            verdict,
+            net,
+            directory,
+            handler,
+            service,
+            asleep: vec![None; plan.workers],
+            peers: Vec::new(),
+            live: Vec::new(),
+            steps: 0,
+            idle_turns: 0,
+            stopping: false,
+        }
+    }
+
+    fn take_steps(&mut self) {
+        let mut weights = STEPS.map(|(_, weight)| weight);
+        weights[STEPS.len() - 1] = self.plan.meddling;
+        let heal_at = 4000 + 300 * self.plan.lifetimes as u64;
+        let steps_max = heal_at + 200_000;
+        while !self.verdict.is_violated() && !self.is_over() {
+            self.steps += 1;
+            if self.steps == heal_at {
+                (0..self.plan.workers).for_each(|worker| self.service.engine(worker).heal());
+            }
+            if self.steps > steps_max {
+                self.report_stuck("is not over after all these steps");
+                return;
+            }
+            let (step, _) = STEPS[self.random.weighted(&weights)];
+            self.take(step);
+            self.begin_stop_if_due();
+        }
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Dial => self.dial(),
+            Step::Peer => {
+                let at = self.random.below(self.peers.len());
+                if let Some(peer) = self.peers.get_mut(at) {
+                    peer.step(self.plan, &mut self.random);
+                    if peer.is_done() {
+                        self.peers.swap_remove(at);
+                    }
+                }
+            }
+            Step::Kernel => {
+                let worker = self.random.below(self.plan.workers);
+                self.service.engine(worker).step_kernel();
+            }
+            Step::Worker => {
+                let worker = self.random.below(self.plan.workers);
+                self.take_half_turn(worker);
+            }
+            Step::Strand => {
+                let ready = self.service.ready_strands();
+                if ready > 0 {
+                    let (index, packets) = (self.random.below(ready), self.random.between(1, 5));
+                    self.verdict
+                        .trace(format_args!("strand {index}, {packets} packets"));
+                    self.service.run_strand(index, packets);
+                }
+            }
+            Step::Time => self.pass_time(),
+            Step::Meddle => self.meddle(),
+        }
+    }
+
+    /// Somebody connects to us, or we connect to somebody.
+    fn dial(&mut self) {
+        self.live.retain(|ledger| !ledger.is_over());
+        let made = self.directory.len();
+        let full = self.live.len() >= self.plan.concurrent;
+        if full || made >= self.plan.lifetimes || self.stopping {
+            return;
+        }
+        let id = made as u32 + 1;
+        let wire = Wire::new(id, self.plan.limits.window);
+        let inbound = !self.random.chance(self.plan.outgoing);
+        let greeting = match self.random.chance(200) {
+            true => self.random.below(usize::from(GREETINGS)) as u8,
+            false => 0,
+        };
+        let ledger = Arc::new(Ledger::new(
+            wire.clone(),
+            inbound,
+            greeting,
+            self.verdict.clone(),
+        ));
+        self.verdict.trace(format_args!(
+            "#{id} dials, inbound {inbound}, greeting {greeting}"
+        ));
+        self.directory.add(ledger.clone());
+        self.live.push(ledger.clone());
+        let mut has_peer = true;
+        if inbound {
+            let heard = self.net.dial(wire);
+            check!(self.verdict, heard, "nobody listens any more");
+        } else {
+            has_peer = self.connect(id, wire, &ledger);
+        }
+        if has_peer {
+            let peer = Peer::new(ledger, self.plan, &mut self.random);
+            self.peers.push(peer);
+        }
+    }
+
+    /// Whether there will be a peer.
+    fn connect(&mut self, id: u32, wire: Wire, ledger: &Arc<Ledger>) -> bool {
+        let answer = match self.random.weighted(&[8, 1, 1]) {
+            0 => Answer::Accepted(wire),
+            1 => Answer::Refused(111),
+            _ => Answer::Never,
+        };
+        let has_peer = matches!(answer, Answer::Accepted(_));
+        let after = Duration::from_millis([0, 1, 90, 6000][self.random.below(4)]);
+        let at = self.net.now() + after;
+        self.net.expect_connect(id, Attempt { at, answer });
+        let worker = self.random.below(self.plan.workers);
+        let done = ledger.clone();
+        self.service.connect(
+            worker,
+            address_of(id),
+            self.handler.clone(),
+            move |outcome| {
+                done.on_connect_done(&outcome);
+            },
+        );
+        has_peer
+    }
+
+    /// A worker goes to sleep, or wakes up if there is something to wake up for.
+    fn take_half_turn(&mut self, worker: usize) {
+        let Some(wait) = self.asleep[worker].take() else {
+            let wait = self.service.begin_turn(worker);
+            self.asleep[worker] = Some(wait);
+            return;
+        };
+        let finished = self.service.is_finished(worker);
+        if finished || !self.service.engine(worker).is_wait_over(wait) {
+            self.asleep[worker] = Some(wait);
+            return;
+        }
+        let spins = matches!(wait, Wait::Poll) && !self.stopping;
+        self.idle_turns = if spins { self.idle_turns + 1 } else { 0 };
+        let spun = self.idle_turns > IDLE_TURNS_MAX;
+        check!(self.verdict, !spun, "worker {worker} looks again and again");
+        self.verdict
+            .trace(format_args!("worker {worker} turns after {}", Brief(wait)));
+        if let Err(error) = self.service.finish_turn(worker, wait) {
+            self.verdict
+                .violate(format_args!("worker {worker}: {error}"));
+        }
+    }
+
+    /// A little time, seldom much; and when everybody sleeps, all the time until somebody wakes.
+    fn pass_time(&mut self) {
+        if self.is_at_rest() {
+            self.live.iter().for_each(|ledger| ledger.check_at_rest());
+            if self.random.chance(400) {
+                self.sleep_until_next();
+                return;
+            }
+        }
+        let by = match self.random.chance(8) {
+            true => Duration::from_millis(self.random.between(50, 4000) as u64),
+            false => Duration::from_micros(self.random.between(0, 2000) as u64),
+        };
+        self.net.advance(by);
+    }
+
+    /// Whether every worker sleeps for good reason and no strand is ready.
+    fn is_at_rest(&mut self) -> bool {
+        self.service.ready_strands() == 0
+            && (0..self.plan.workers).all(|worker| {
+                let wait = self.asleep[worker];
+                let finished = self.service.is_finished(worker);
+                let engine = self.service.engine(worker);
+                finished || wait.is_some_and(|wait| !engine.is_wait_over(wait))
+            })
+    }
+
+    fn sleep_until_next(&mut self) {
+        let mut next = self.net.next_answer();
+        for worker in 0..self.plan.workers {
+            let retry = self.service.engine(worker).next_retry();
+            let timer = match self.asleep[worker] {
+                Some(Wait::Until(deadline)) if !self.service.is_finished(worker) => Some(deadline),
+                _ => None,
+            };
+            next = [next, retry, timer].into_iter().flatten().min();
+        }
+        if let Some(next) = next {
+            let by = next.saturating_duration_since(self.net.now());
+            self.net.advance(by);
+        }
+    }
+
+    /// Another thread of the application does something to a session.
+    fn meddle(&mut self) {
+        let at = self.random.below(self.live.len());
+        let Some(ledger) = self.live.get(at).cloned() else {
+            return;
+        };
+        let Some(session) = ledger.session() else {
+            return;
+        };
+        let (sends, size) = (self.random.chance(900), self.random.below(200));
+        self.verdict
+            .trace(format_args!("meddle with #{}, sends {sends}", ledger.id));
+        self.service.elsewhere(|| {
+            if sends {
+                ledger.send(&session, &vec![7; size]);
+            } else {
+                ledger.disconnect(&session);
+            }
+        });
+    }
+
+    fn begin_stop_if_due(&mut self) {
+        let made = self.directory.len();
+        let all = made >= self.plan.lifetimes && self.live.iter().all(|ledger| ledger.is_over());
+        if self.stopping || !(all && self.peers.is_empty() || made >= self.plan.stop_after) {
+            return;
+        }
+        self.verdict.trace(format_args!("stop"));
+        self.stopping = true;
+        self.live.iter().for_each(|ledger| ledger.note_stopping());
+        let drain = Duration::from_millis(self.plan.drain_ms as u64);
+        self.service.stop(self.net.now() + drain);
+    }
+
+    fn is_over(&mut self) -> bool {
+        self.stopping
+            && (0..self.plan.workers).all(|worker| self.service.is_finished(worker))
+            && self.service.ready_strands() == 0
+    }
+
+    fn report_stuck(&self, what: &str) {
+        let live = self.live.iter().filter(|ledger| !ledger.is_over());
+        let live: Vec<_> = live.take(3).map(|ledger| ledger.describe()).collect();
+        let remains = self.service.remains();
+        self.verdict
+            .violate(format_args!("the run {what}: {remains:?} {live:#?}"));
+    }
+
+    fn outcome(&self, outcome: &mut Outcome) {
+        let made = self.directory.len() as u32;
+        outcome.connections = u64::from(made);
+        outcome.steps = self.steps;
+        outcome.closed = self.service.stats().closed;
+        let ledgers = (1..=made).filter_map(|id| self.directory.at(id));
+        outcome.lifetimes = ledgers.filter(|ledger| ledger.was_session()).count() as u64;
+    }
+
+    /// Everything is back where it began.
+    fn end(mut self) {
+        if self.verdict.is_violated() {
+            return;
+        }
+        let verdict = self.verdict.clone();
+        // Peers that are still there read to the end.
+        for peer in &mut self.peers {
+            for _ in 0..100 {
+                peer.step(self.plan, &mut self.random);
+            }
+        }
+        for id in 1..=self.directory.len() as u32 {
+            if let Some(ledger) = self.directory.at(id) {
+                ledger.check_at_end();
+            }
+        }
+        let remains = self.service.remains();
+        check!(
+            verdict,
+            remains == Remains::default(),
+            "something remains: {remains:?}"
+        );
+        let stats = self.service.stats();
+        let (begun, ended) = (stats.accepted + stats.connected, stats.closed_total());
+        check!(
+            verdict,
+            begun == ended,
+            "{begun} sessions began, {ended} ended"
+        );
+        for worker in 0..self.plan.workers {
+            let engine = self.service.engine(worker);
+            let left = (engine.open_keys(), engine.in_flight(), engine.lent_chunks());
+            check!(
+                verdict,
+                left == (0, 0, 0),
+                "keys, operations, buffers left: {left:?}"
+            );
+        }
+        self.service.finish();
+        let descriptors = self.net.descriptors();
+        check!(
+            verdict,
+            descriptors == 0,
+            "{descriptors} descriptors are left"
+        );
+    }
+}
+
+/// A wait without its moment, which is another in each process.
+struct Brief(Wait);
+
+impl std::fmt::Display for Brief {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self.0 {
+            Wait::Poll => "no wait",
+            Wait::Until(_) => "a wait with an end",
+            Wait::Forever => "a wait",
+        })
+    }
+}

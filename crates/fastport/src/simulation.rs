@@ -1,0 +1,218 @@
+//! The session layer as a simulator drives it: on one thread, half a turn at a time, on any engine.
+//!
+//! Not public API: the feature `simulation` exists for `fastport-testkit`, and what is here changes
+//! without notice. Workers and event workers are identities of the one thread, so what is sent from
+//! a strand goes the way that another thread's send goes. It changes nothing in how sessions work:
+//! it only takes the steps that threads would take, in an order that its caller chooses.
+
+use crate::config::{Dispatch, ServiceConfig};
+use crate::dispatch::event_pool::EventPool;
+use crate::dispatch::strand::Budget;
+use crate::session::send_queue;
+use crate::session::slot::ConnectDone;
+use crate::stats::snapshot::StatsSnapshot;
+use crate::worker::link::{Command, ServiceShared, WorkerLink};
+use crate::worker::{Peer, Worker, attention};
+use crate::{CloseReason, Error, Handler, Session};
+use crossbeam_queue::SegQueue;
+use fastport_buffer::Identity;
+use fastport_engine::{Drained, Engine, Mailbox, Wait};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// A service whose workers take their turns when they are told to.
+pub struct Stepped<E: Engine> {
+    shared: Arc<ServiceShared>,
+    workers: Vec<(Identity, Worker<E>)>,
+    /// Stands for event workers and for other threads of the application.
+    elsewhere: Identity,
+}
+
+/// What of a service still exists.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Remains {
+    /// Sessions on their workers.
+    pub slots: usize,
+    /// Listeners, connects under way and connects given up that the engine did not report closed.
+    pub keys: usize,
+    /// Sessions that can be looked up.
+    pub registered: usize,
+    /// Sessions as the service counts them.
+    pub counted: usize,
+    /// Sessions as the workers count them.
+    pub load: usize,
+    /// Sockets on their way to a worker.
+    pub adoptions: usize,
+    /// Strands that wait to be run.
+    pub strands: usize,
+}
+
+impl<E: Engine> Stepped<E> {
+    /// A service with a worker for each engine. Of `config` the engine, the number of workers and
+    /// the number of event workers have no effect; nothing is validated.
+    #[must_use]
+    pub fn new(config: ServiceConfig, engines: Vec<E>) -> Self {
+        let pooled = matches!(config.dispatch, Dispatch::Pool { .. });
+        let pool = pooled.then(EventPool::without_threads);
+        let shared = Arc::new(ServiceShared::new(config, pool));
+        let link = |(index, engine): (usize, &E)| {
+            let mailbox = Mailbox::new(engine.waker());
+            Arc::new(WorkerLink::new(index, mailbox, shared.clone()))
+        };
+        let links: Vec<_> = engines.iter().enumerate().map(link).collect();
+        let peers: Arc<[Peer<E>]> = links
+            .iter()
+            .map(|link| Peer {
+                link: link.clone(),
+                adoptions: SegQueue::new(),
+            })
+            .collect();
+        let worker = |(engine, link)| {
+            let identity = Identity::default();
+            let worker = identity.assume(|| Worker::new(engine, link, peers.clone()));
+            (identity, worker)
+        };
+        Self {
+            workers: engines.into_iter().zip(links).map(worker).collect(),
+            shared,
+            elsewhere: Identity::default(),
+        }
+    }
+
+    /// A worker's engine.
+    pub fn engine(&mut self, worker: usize) -> &mut E {
+        &mut self.workers[worker].1.engine
+    }
+
+    /// Listens on the first worker.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn listen(
+        &mut self,
+        address: SocketAddr,
+        handler: Arc<dyn Handler>,
+    ) -> Result<SocketAddr, Error> {
+        let (identity, worker) = &mut self.workers[0];
+        identity.assume(|| worker.on_listen(address, handler))
+    }
+
+    /// Posts a connect to a worker, as `IoService::connect` does.
+    pub fn connect(
+        &self,
+        worker: usize,
+        to: SocketAddr,
+        handler: Arc<dyn Handler>,
+        done: impl FnOnce(Result<Session, CloseReason>) + Send + 'static,
+    ) {
+        let link = &self.workers[worker].1.link;
+        link.load.fetch_add(1, Ordering::Relaxed);
+        self.shared.sessions.fetch_add(1, Ordering::Relaxed);
+        link.mailbox.post(Command::Connect {
+            to,
+            handler,
+            done: ConnectDone::new(done),
+        });
+    }
+
+    /// Tells all workers to drain until `deadline`.
+    pub fn stop(&self, deadline: Instant) {
+        for (_, worker) in &self.workers {
+            worker.link.mailbox.post(Command::Stop { deadline });
+        }
+    }
+
+    /// The first half of a worker's turn: it sleeps from here on, as long as is told, unless it is
+    /// woken or has an event.
+    pub fn begin_turn(&mut self, worker: usize) -> Wait {
+        let (identity, worker) = &mut self.workers[worker];
+        identity.assume(|| worker.begin_turn())
+    }
+
+    /// The second half of a worker's turn.
+    ///
+    /// # Errors
+    /// When the engine failed.
+    pub fn finish_turn(&mut self, worker: usize, wait: Wait) -> Result<(), Error> {
+        let (identity, worker) = &mut self.workers[worker];
+        identity.assume(|| worker.finish_turn(wait))
+    }
+
+    /// Whether a worker was told to stop and has nothing left to do.
+    #[must_use]
+    pub fn is_finished(&self, worker: usize) -> bool {
+        self.workers[worker].1.is_finished()
+    }
+
+    /// Strands that an event worker could run now.
+    #[must_use]
+    pub fn ready_strands(&self) -> usize {
+        self.shared.pool.as_ref().map_or(0, |p| p.queue().len())
+    }
+
+    /// Runs the ready strand at `index` for at most `packets` packets (1 to 64), as an event worker
+    /// would.
+    pub fn run_strand(&mut self, index: usize, packets: usize) {
+        let Some(pool) = &self.shared.pool else {
+            return;
+        };
+        let now = self.workers[0].1.engine.now();
+        if let Some(strand) = pool.queue().take(index) {
+            let budget = Budget::of_packets(packets, now);
+            self.elsewhere
+                .assume(|| strand.run_within(budget, pool.queue()));
+        }
+    }
+
+    /// Runs `act` as a thread that is neither a worker nor an event worker.
+    pub fn elsewhere<R>(&self, act: impl FnOnce() -> R) -> R {
+        self.elsewhere.assume(act)
+    }
+
+    /// Totals since the start.
+    #[must_use]
+    pub fn stats(&self) -> StatsSnapshot {
+        let mut sum = StatsSnapshot {
+            sessions: self.shared.sessions.load(Ordering::Relaxed) as u64,
+            ..StatsSnapshot::default()
+        };
+        for (_, worker) in &self.workers {
+            sum.add(&worker.link.counters);
+        }
+        sum
+    }
+
+    /// What still exists; all zero when everything has ended.
+    #[must_use]
+    pub fn remains(&self) -> Remains {
+        let mut remains = Remains {
+            counted: self.shared.sessions.load(Ordering::Relaxed),
+            strands: self.ready_strands(),
+            ..Remains::default()
+        };
+        self.shared.registry.for_each(|_| remains.registered += 1);
+        for (index, (_, worker)) in self.workers.iter().enumerate() {
+            remains.slots += worker.slots.iter().flatten().count();
+            remains.keys +=
+                worker.listeners.len() + worker.connecting.len() + worker.abandoned.len();
+            remains.load += worker.link.load.load(Ordering::Relaxed);
+            remains.adoptions += worker.peers[index].adoptions.len();
+        }
+        remains
+    }
+
+    /// Ends the workers, as their threads do at last.
+    pub fn finish(self) -> Vec<Drained> {
+        let finish =
+            |(identity, worker): (Identity, Worker<E>)| identity.assume(|| worker.finish());
+        self.workers.into_iter().map(finish).collect()
+    }
+}
+
+/// Frees the memory that this thread keeps for reuse.
+pub fn release_spares() {
+    send_queue::release_spares();
+    attention::release_spares();
+}
