@@ -47,6 +47,8 @@ pub struct Remains {
     pub adoptions: usize,
     /// Strands that wait to be run.
     pub strands: usize,
+    /// Sessions that the limits of their address still count.
+    pub admitted: usize,
 }
 
 impl<E: Engine> Stepped<E> {
@@ -190,6 +192,7 @@ impl<E: Engine> Stepped<E> {
         let mut remains = Remains {
             counted: self.shared.sessions.load(Ordering::Relaxed),
             strands: self.ready_strands(),
+            admitted: self.shared.admission.living(),
             ..Remains::default()
         };
         self.shared.registry.for_each(|_| remains.registered += 1);

@@ -6,7 +6,7 @@
 use super::handler::BEHAVIOURS;
 use crate::random::Random;
 use crate::sim_engine::faults::Faults;
-use fastport::{Dispatch, ServiceConfig, SessionConfig};
+use fastport::{Dispatch, Rate, ServiceConfig, SessionConfig};
 use std::time::Duration;
 
 /// Everything that a run depends on.
@@ -170,6 +170,9 @@ impl Plan {
             },
             ..ServiceConfig::default()
         };
+        // Rates are measured from a moment that is another in each process.
+        config.protection.accept_rate = Rate::OFF;
+        config.protection.address_accept_rate = Rate::OFF;
         config.engine_config.chunks = limits.chunks;
         config.engine_config.chunk_bytes = limits.chunk_bytes;
         config

@@ -106,6 +106,17 @@ impl Admission {
         })
     }
 
+    /// Sessions that are counted.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn living(&self) -> usize {
+        let table = self.table.lock();
+        table
+            .origins
+            .values()
+            .map(|entry| entry.sessions as usize)
+            .sum()
+    }
+
     /// A session that was admitted so has ended.
     pub(crate) fn release(&self, address: IpAddr, standing: Standing) {
         let origin = match standing {
