@@ -18,4 +18,5 @@ pub(crate) mod budget;
 pub(crate) mod machine_memory;
 pub(crate) mod meter;
 pub(crate) mod packet_rate;
+pub(crate) mod proxy_header;
 pub(crate) mod reject;

@@ -14,6 +14,7 @@
 //! | [`receive`] | chunk to packets to handlers |
 //! | [`flush`] | batches to the engine, back-pressure, `on_writable` |
 //! | [`close`] | the one place that decides how a session ends |
+//! | [`proxied`] | connections from a proxy until they say whom they are from |
 //! | [`patience`] | how it waits when there is nothing to do |
 //! | [`turn`] | the loop, timers, stopping |
 
@@ -25,6 +26,7 @@ pub(crate) mod events;
 pub(crate) mod flush;
 pub(crate) mod link;
 pub(crate) mod patience;
+pub(crate) mod proxied;
 pub(crate) mod receive;
 pub(crate) mod turn;
 
@@ -35,6 +37,7 @@ use crossbeam_queue::SegQueue;
 use fastport_engine::{Engine, Key, TimerWheel};
 use link::WorkerLink;
 use patience::Patience;
+use proxied::Proxied;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -52,6 +55,7 @@ pub(crate) struct Worker<E: Engine> {
     // Few, off the hot path, and in an order that is the same in each run of a simulation.
     pub(crate) listeners: BTreeMap<Key, ListenerState>,
     pub(crate) connecting: BTreeMap<Key, Connecting>,
+    pub(crate) proxied: BTreeMap<Key, Proxied>,
     /// Connects that failed and wait for the engine's `Closed`.
     pub(crate) abandoned: BTreeSet<Key>,
     pub(crate) wheel: TimerWheel<(Key, Instant)>,
@@ -92,6 +96,7 @@ impl<E: Engine> Worker<E> {
             slots: Vec::new(),
             listeners: BTreeMap::new(),
             connecting: BTreeMap::new(),
+            proxied: BTreeMap::new(),
             abandoned: BTreeSet::new(),
             wheel,
             framer,

@@ -13,6 +13,7 @@ mod conformance {
     pub(crate) mod lifecycle;
     pub(crate) mod limits;
     pub(crate) mod pressure;
+    pub(crate) mod proxies;
     pub(crate) mod rates;
     pub(crate) mod rooms;
     pub(crate) mod sending;
@@ -110,6 +111,13 @@ macro_rules! mount {
                 rates: one_packet_id_has_a_rate_of_its_own,
                 rates: the_trusted_may_send_as_fast_as_they_can,
                 rates: what_waits_for_all_peers_has_a_bound,
+                proxies: a_session_has_the_address_that_its_proxy_names,
+                proxies: a_header_may_be_cut_at_every_byte,
+                proxies: limits_hold_for_the_client_behind_a_proxy,
+                proxies: a_proxy_without_a_header_is_turned_away,
+                proxies: a_proxy_that_is_silent_is_turned_away,
+                proxies: a_header_from_anyone_else_is_no_header,
+                proxies: a_stop_does_not_wait_for_a_header,
                 connecting: a_connection_is_made,
                 connecting: a_refused_connection_is_told,
                 connecting: a_connection_that_takes_too_long_is_given_up,

@@ -251,6 +251,10 @@ static KEYS: &[Key] = &[
     }),
     addresses("allow", |s, v| s.service.protection.allow = v),
     addresses("deny", |s, v| s.service.protection.deny = v),
+    addresses("proxies", |s, v| s.service.protection.proxies = v),
+    time("protection", "proxy_timeout", MILLISECOND, |s, v| {
+        s.service.protection.proxy_timeout = v;
+    }),
     addresses("trusted", |s, v| s.service.protection.trusted = v),
     rate("address_sessions_max", |s, v| {
         s.service.protection.address_sessions_max = v;

@@ -4,6 +4,7 @@ use crate::protection::address_set::AddressSet;
 use crate::protection::machine_memory;
 use crate::protection::meter::Rate;
 use crate::protection::packet_rate::{PacketRate, RateAction};
+use std::time::Duration;
 
 /// Whether limits are enforced.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
@@ -38,6 +39,12 @@ pub struct ProtectionConfig {
     /// packet holds for. Default the loopback addresses: what comes from this machine, a proxy in
     /// front for example, is many clients behind one address.
     pub trusted: AddressSet,
+    /// Addresses of proxies. What connects from one must begin with a PROXY header (version 1 or
+    /// 2) within `proxy_timeout`; the session is of the address in it, with all limits of that
+    /// address. From other addresses a header is not looked for. Default none.
+    pub proxies: AddressSet,
+    /// How long a proxy may take to send its header; more than 0. Default 5 s.
+    pub proxy_timeout: Duration,
     /// Sessions of one IPv4 address, or of one IPv6 /64; 0 is no limit. Default 64.
     pub address_sessions_max: u32,
     /// New sessions of one IPv4 address or one IPv6 /64. Default 20 a second, 40 at once.
@@ -77,6 +84,8 @@ impl Default for ProtectionConfig {
             allow: AddressSet::default(),
             deny: AddressSet::default(),
             trusted: AddressSet::loopback(),
+            proxies: AddressSet::default(),
+            proxy_timeout: Duration::from_secs(5),
             address_sessions_max: 64,
             address_accept_rate: Rate::new(20, 40),
             accept_rate: Rate::new(2000, 4000),

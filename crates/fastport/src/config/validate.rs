@@ -74,14 +74,7 @@ impl SessionConfig {
             ("linger_timeout", self.linger_timeout),
             ("connect_timeout", self.connect_timeout),
         ] {
-            duration_up_to(key, limit)?;
-            if limit.is_zero() {
-                return Err(ConfigError::new(
-                    key,
-                    "0s",
-                    "more than 0 s and at most 7 days",
-                ));
-            }
+            positive(key, limit)?;
         }
         Ok(())
     }
@@ -94,6 +87,7 @@ impl ProtectionConfig {
     /// As [`ServiceConfig::validate`].
     pub fn validate(&self) -> Result<(), ConfigError> {
         in_range("addresses_max", self.addresses_max, 16..=16_777_216)?;
+        positive("proxy_timeout", self.proxy_timeout)?;
         burst("address_accept_burst", self.address_accept_rate)?;
         burst("accept_burst", self.accept_rate)?;
         burst("packet_burst", self.packet_rate)?;
@@ -143,6 +137,14 @@ fn in_range<T: PartialOrd + Display>(
     }
     let expected = format!("{} to {} are allowed", range.start(), range.end());
     Err(ConfigError::new(key, value, expected))
+}
+
+fn positive(key: &'static str, limit: Duration) -> Result<(), ConfigError> {
+    if limit.is_zero() {
+        let expected = "more than 0 s and at most 7 days";
+        return Err(ConfigError::new(key, "0s", expected));
+    }
+    duration_up_to(key, limit)
 }
 
 fn duration_up_to(key: &'static str, limit: Duration) -> Result<(), ConfigError> {
@@ -215,6 +217,8 @@ mod tests {
         let no_burst = |c: &mut ServiceConfig| c.protection.address_accept_rate.burst = 0;
         assert_eq!(wrong(no_burst), Some("address_accept_burst"));
         assert_eq!(wrong(|c| c.protection.address_sessions_max = 0), None);
+        let no_time = |c: &mut ServiceConfig| c.protection.proxy_timeout = Duration::ZERO;
+        assert_eq!(wrong(no_time), Some("proxy_timeout"));
         assert_eq!(
             wrong(|c| c.protection.packet_rate.burst = 0),
             Some("packet_burst")

@@ -112,6 +112,9 @@ impl<E: Engine> Worker<E> {
             Err(error) => return self.lose_adoption(&error),
         };
         match self.engine.peer_address(key) {
+            Ok(peer) if service.config.protection.proxies.contains(peer.ip()) => {
+                self.await_header(key, peer, handler);
+            }
             Ok(peer) => self.admit(key, peer, handler),
             Err(error) => {
                 // The peer has gone already: nobody would see this session.
@@ -122,7 +125,7 @@ impl<E: Engine> Worker<E> {
     }
 
     /// Makes a session of a connection from `peer`, if it may have one.
-    fn admit(&mut self, key: Key, peer: SocketAddr, handler: Arc<dyn Handler>) {
+    pub(crate) fn admit(&mut self, key: Key, peer: SocketAddr, handler: Arc<dyn Handler>) {
         let service = self.link.service.clone();
         let now = service.nanoseconds(self.engine.now());
         let counters = &self.link.counters;
@@ -143,10 +146,10 @@ impl<E: Engine> Worker<E> {
         }
     }
 
-    fn refuse(&mut self, key: Key, peer: SocketAddr, reason: RejectReason) {
+    pub(crate) fn refuse(&mut self, key: Key, peer: SocketAddr, reason: RejectReason) {
         self.link.counters.count_rejected(reason);
-        self.drop_connection(key);
         self.forget_one();
+        self.drop_connection(key);
         tracing::debug!(%peer, %reason, "connection refused");
     }
 

@@ -1,11 +1,11 @@
 //! The engine's events, each to the one function that deals with it.
 
-use crate::CloseReason;
 use crate::dispatch::strand::Work;
 use crate::session::send_queue::reclaim;
 use crate::session::slot::{Phase, Reading, Slot};
 use crate::worker::Worker;
 use crate::worker::receive::note_panic;
+use crate::{CloseReason, RejectReason};
 use fastport_buffer::SendBatch;
 use fastport_engine::{CloseMode, Engine, Event, Key, SendFailure};
 use std::io;
@@ -18,13 +18,14 @@ impl<E: Engine> Worker<E> {
                 Some(Some(slot)) if slot.key == key => {
                     self.with_slot(key, |worker, slot| worker.on_received(slot, chunk));
                 }
-                _ => self.engine.recycle(chunk),
+                _ => self.on_unclaimed(key, chunk),
             },
             Event::Sent { key, batch, result } => self.on_sent(key, batch, result),
             Event::Accepted { listener, socket } => self.on_accepted(listener, socket),
             Event::AcceptFailed { error, .. } => self.on_accept_failed(&error),
             Event::Connected { key } => self.on_connected(key),
             Event::PeerFinished { key } => {
+                self.refuse_proxied(key, RejectReason::ProxyHeader);
                 self.with_slot(key, |worker, slot| worker.on_peer_finished(slot));
             }
             // `Reading::Paused` was set when the pause was asked for: until this event what comes
@@ -106,6 +107,7 @@ impl<E: Engine> Worker<E> {
             self.abandon_connect(key, CloseReason::ConnectFailed { os_code });
             return;
         }
+        self.refuse_proxied(key, RejectReason::ProxyHeader);
         self.with_slot(key, |worker, slot| worker.break_off(slot, error));
     }
 

@@ -4,7 +4,7 @@ use crate::rooms::audience::Audience;
 use crate::session::slot::Slot;
 use crate::worker::link::Command;
 use crate::worker::{Stopping, Worker};
-use crate::{CloseReason, Error};
+use crate::{CloseReason, Error, RejectReason};
 use fastport_engine::{CloseMode, Drained, Engine, Wait};
 use std::time::{Duration, Instant};
 
@@ -154,6 +154,10 @@ impl<E: Engine> Worker<E> {
                 self.abandon_connect(key, CloseReason::ConnectTimeout);
                 continue;
             }
+            if self.is_header_late(key, now) {
+                self.refuse_proxied(key, RejectReason::ProxyHeader);
+                continue;
+            }
             self.with_slot(key, |worker, slot| {
                 // An entry that was overtaken by an earlier one is stale.
                 if slot.looked_at == Some(filed) {
@@ -181,6 +185,7 @@ impl<E: Engine> Worker<E> {
         for key in connecting {
             self.abandon_connect(key, CloseReason::Stopping);
         }
+        self.refuse_all_proxied(RejectReason::Stopping);
     }
 
     fn advance_stop(&mut self) {
@@ -239,6 +244,7 @@ impl<E: Engine> Worker<E> {
         for key in connecting {
             self.abandon_connect(key, CloseReason::WorkerFailed);
         }
+        self.refuse_all_proxied(RejectReason::Stopping);
         let me = self.link.index;
         while self.peers[me].adoptions.pop().is_some() {
             self.forget_one();
