@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Bench(BenchArguments),
     /// Run a server and a short benchmark in one process, for a first look.
     Demo,
+    /// Write, check and show configuration files.
+    Config(ConfigArguments),
     /// Run the server under the system's service manager: systemd, or the SCM of Windows.
     Service(ServiceArguments),
 }
@@ -87,9 +89,36 @@ pub(crate) struct ServerArguments {
     /// How long a stop waits for sessions to finish, as in 5s [default: 5s].
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) drain_timeout: Option<Duration>,
-    /// Configuration file (TOML); flags override it.
+    /// Configuration file (TOML) [default: the one that FASTPORT_CONFIG names, if any].
+    ///
+    /// FASTPORT_SERVER_WORKERS=4, and so on for every key, overrides it; flags override both.
     #[arg(long, value_name = "FILE.toml")]
     pub(crate) config: Option<PathBuf>,
+}
+
+/// What `fastport config` is to do.
+#[derive(Args, Debug)]
+pub(crate) struct ConfigArguments {
+    #[command(subcommand)]
+    pub(crate) action: ConfigAction,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum ConfigAction {
+    /// Write a file in which every key stands with its default, commented out.
+    Init {
+        /// File to write; it must not be there. Without it the text goes to stdout.
+        #[arg(value_name = "FILE.toml")]
+        file: Option<PathBuf>,
+    },
+    /// Say what is wrong with a file: file, line, key, what is allowed. Exit status 2 if anything.
+    Check {
+        /// File to check.
+        #[arg(value_name = "FILE.toml")]
+        file: PathBuf,
+    },
+    /// Show what `fastport server` with the same flags would run with, and where that is from.
+    Show(Box<ServerArguments>),
 }
 
 /// What `fastport service` is to do.

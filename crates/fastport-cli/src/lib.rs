@@ -1,4 +1,4 @@
-//! FastPort's command line: server, client, bench, demo, service.
+//! FastPort's command line: server, client, bench, demo, config, service.
 //!
 //! A library only so that what reads text from people can be fuzzed; the program is [`main`].
 //!
@@ -54,6 +54,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(Command::Client(client)) => commands::client::run(client, log),
         Some(Command::Bench(bench)) => commands::bench::run(bench, log),
         Some(Command::Service(service)) => commands::service::run(service, log),
+        Some(Command::Config(config)) => commands::config::run(config),
         Some(Command::Demo) => commands::demo::run(log),
     }
 }

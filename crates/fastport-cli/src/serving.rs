@@ -3,10 +3,13 @@
 //! Runs on the thread that calls [`serve`]: it starts the I/O service, waits for the order to stop
 //! or for a failure, and drains.
 
+use crate::arguments::ServerArguments;
 use crate::failure::Failure;
+use crate::logging::LogControl;
 use crate::quantity::show_count;
 use crate::services::Services;
 use crate::settings::ServerSettings;
+use crate::settings::written::{Changes, changes};
 use crate::signals::Urgency;
 use crate::{address, terminal};
 use fastport::{Dispatch, Error, IoService, StopReport};
@@ -46,6 +49,8 @@ pub(crate) trait Supervisor {
 pub(crate) enum News {
     /// It is to stop.
     Stop(Urgency),
+    /// It is to read its settings again, and to tell whoever asked how that went.
+    Reload(Option<Sender<Result<Changes, String>>>),
     /// The service has ended; by itself, only a failure makes it do that.
     Ended(Result<(), Error>),
     /// The drain is done.
@@ -75,6 +80,14 @@ impl NewsBox {
         }
     }
 
+    /// What whoever may have the settings read again keeps. Returns at once.
+    pub(crate) fn reloader(&self) -> impl Fn() + Send + Sync + 'static {
+        let sender = self.sender.clone();
+        move || {
+            let _ = sender.send(News::Reload(None));
+        }
+    }
+
     /// The next news, or `None` when nothing came within `limit`.
     fn next(&self, limit: Option<Duration>) -> Option<News> {
         match limit {
@@ -84,16 +97,79 @@ impl NewsBox {
     }
 }
 
+/// What a server is to do, and what that was made from.
+pub(crate) struct Plan {
+    arguments: ServerArguments,
+    settings: ServerSettings,
+    log: LogControl,
+}
+
+impl Plan {
+    /// Keeps what a reload needs.
+    pub(crate) fn new(
+        arguments: &ServerArguments,
+        settings: ServerSettings,
+        log: LogControl,
+    ) -> Self {
+        Self {
+            arguments: arguments.clone(),
+            settings,
+            log,
+        }
+    }
+
+    /// Reads the settings again and changes what a running server can change. Whatever is wrong,
+    /// the old ones stay.
+    ///
+    /// # Errors
+    /// What is wrong.
+    fn reload(&mut self, service: &IoService) -> Result<Changes, String> {
+        let new = ServerSettings::resolve(&self.arguments).map_err(|error| error.to_string())?;
+        let changes = changes(&self.settings, &new);
+        if let Some(level) = new.log.level.as_deref()
+            && self.settings.log.level != new.log.level
+        {
+            self.log
+                .set_level(level)
+                .map_err(|problem| format!("log.level: {problem}"))?;
+        }
+        let reloaded = service.reload(&new.service_config());
+        reloaded.map_err(|error| error.to_string())?;
+        self.settings.take_reloadable(new);
+        Ok(changes)
+    }
+
+    /// As [`Plan::reload`], told in the log.
+    fn reload_and_tell(&mut self, service: &IoService) -> Result<Changes, String> {
+        let outcome = self.reload(service);
+        match &outcome {
+            Ok(changes) => {
+                for change in &changes.applied {
+                    tracing::info!(%change, "reloaded");
+                }
+                for change in &changes.needs_restart {
+                    tracing::warn!(%change, "not reloaded: it counts from the next start on");
+                }
+                if changes.applied.is_empty() && changes.needs_restart.is_empty() {
+                    tracing::info!("reloaded: nothing has changed");
+                }
+            }
+            Err(problem) => tracing::error!(%problem, "not reloaded; the old settings stay"),
+        }
+        outcome
+    }
+}
+
 /// Serves until it is told to stop or fails. Blocks.
 ///
 /// # Errors
 /// Wrong settings, an address that can not be listened on, a worker that failed.
 pub(crate) fn serve(
-    settings: &ServerSettings,
+    plan: &mut Plan,
     news: &NewsBox,
     supervisor: &dyn Supervisor,
 ) -> Result<(), Failure> {
-    let (service, address) = start(settings)?;
+    let (service, address) = start(&plan.settings)?;
     supervisor.tell(&ready_line(&service, address));
     supervisor.listening(&service, address);
     let (waiter, stopper) = (news.sender.clone(), news.sender.clone());
@@ -103,8 +179,8 @@ pub(crate) fn serve(
             // Whoever listens outlives this scope.
             let _ = waiter.send(News::Ended(served.wait()));
         });
-        let (urgency, failure) = until_end(news, &service, supervisor);
-        let limit = urgency.limit(settings.drain_timeout);
+        let (urgency, failure) = until_end(plan, news, &service, supervisor);
+        let limit = urgency.limit(plan.settings.drain_timeout);
         // Ends the waiting thread as well.
         scope.spawn(move || {
             let _ = stopper.send(News::Drained(Box::new(served.stop(limit))));
@@ -120,6 +196,10 @@ pub(crate) fn serve(
         }
     }
     supervisor.tell(&report_line(&report));
+    let lost = plan.log.lost();
+    if lost > 0 {
+        supervisor.tell(&format!("{} log lines were lost", show_count(lost)));
+    }
     report
         .failure
         .map_or(Ok(()), |failure| Err(Failure::Defect(failure.to_string())))
@@ -127,6 +207,7 @@ pub(crate) fn serve(
 
 /// Waits for the order to stop or a failure.
 fn until_end(
+    plan: &mut Plan,
     news: &NewsBox,
     service: &IoService,
     supervisor: &dyn Supervisor,
@@ -139,6 +220,13 @@ fn until_end(
             }
             Some(News::Ended(outcome)) => return (Urgency::Orderly, outcome.err()),
             Some(News::Drained(_)) => {}
+            Some(News::Reload(asker)) => {
+                let outcome = plan.reload_and_tell(service);
+                if let Some(asker) = asker {
+                    // The asker may have given up.
+                    let _ = asker.send(outcome);
+                }
+            }
             None => supervisor.serving(service),
         }
     }
@@ -165,6 +253,8 @@ fn until_drained(
                 left = urgency.limit(left);
                 service.begin_stop(left);
             }
+            // Dropping the asker's channel tells it that there is no answer.
+            Some(News::Reload(_)) => {}
             None => {
                 left = left.saturating_sub(DRAIN_BEAT);
                 supervisor.draining(service, left);

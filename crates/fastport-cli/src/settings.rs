@@ -1,13 +1,18 @@
-//! The server's settings: defaults, changed by a configuration file, changed by flags.
+//! The server's settings: defaults, changed by a configuration file, by the environment, by flags.
 
+mod environment;
 mod file;
 mod keys;
+pub(crate) mod written;
 
 pub(crate) use file::SettingsError;
 
 use crate::arguments::{DEFAULT_ADDRESS, DispatchKind, EngineChoice, ServerArguments};
-use fastport::{Dispatch, Profile, ServiceConfig, WaitStrategy};
-use std::path::Path;
+use crate::logging::LogSettings;
+use fastport::{Dispatch, Profile, ServiceConfig, SessionConfig, WaitStrategy};
+use keys::Key;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Everything that `fastport server` can be told.
@@ -17,39 +22,74 @@ pub(crate) struct ServerSettings {
     pub(crate) listen: String,
     /// How long a stop waits for sessions to finish.
     pub(crate) drain_timeout: Duration,
-    /// What to log, if the file says so.
-    pub(crate) log: Option<String>,
+    /// What is logged, where and how.
+    pub(crate) log: LogSettings,
     dispatch: DispatchKind,
     event_workers: Option<usize>,
     service: ServiceConfig,
+    /// Where what is not a default is from, by section and name.
+    origins: BTreeMap<(&'static str, &'static str), Origin>,
 }
+
+/// Where the value of a key is from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Origin {
+    /// Nobody said anything.
+    Default,
+    /// This line of the configuration file.
+    File(usize),
+    /// This variable of the environment.
+    Variable(String),
+    /// This flag.
+    Flag(&'static str),
+}
+
+/// The variable that names the configuration file when no flag does.
+const CONFIG_VARIABLE: &str = "FASTPORT_CONFIG";
 
 impl Default for ServerSettings {
     fn default() -> Self {
         Self {
             listen: DEFAULT_ADDRESS.into(),
             drain_timeout: Duration::from_secs(5),
-            log: None,
+            log: LogSettings::default(),
             // The handlers served here are short: a hand-off to a pool would cost more than they
             // do.
             dispatch: DispatchKind::Inline,
             event_workers: None,
             service: ServiceConfig::default(),
+            origins: BTreeMap::new(),
         }
     }
 }
 
 impl ServerSettings {
-    /// The settings that the flags, and the file that they name, ask for.
+    /// The settings that the flags, the environment and the file that they name ask for.
     ///
     /// # Errors
-    /// When the file can not be read, or something in it is wrong.
+    /// When the file can not be read, or something in it or in the environment is wrong.
     pub(crate) fn resolve(arguments: &ServerArguments) -> Result<Self, SettingsError> {
+        // Text that is no UTF-8 can not be a value of ours.
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        Self::resolve_with(arguments, variables.collect())
+    }
+
+    /// As [`ServerSettings::resolve`], in a given environment.
+    fn resolve_with(
+        arguments: &ServerArguments,
+        variables: BTreeMap<String, String>,
+    ) -> Result<Self, SettingsError> {
         let mut settings = Self::default();
-        if let Some(path) = &arguments.config {
+        let named = arguments.config.clone();
+        let path = named.or_else(|| variables.get(CONFIG_VARIABLE).map(PathBuf::from));
+        if let Some(path) = &path {
             file::apply(path, &mut settings)?;
         }
+        environment::apply(variables.into_iter(), &mut settings)?;
         settings.apply_flags(arguments);
+        settings.check(path)?;
         Ok(settings)
     }
 
@@ -63,12 +103,61 @@ impl ServerSettings {
         Ok(settings)
     }
 
+    /// Checks what the keys must keep between them, and the ranges that the library has.
+    fn check(&self, path: Option<PathBuf>) -> Result<(), SettingsError> {
+        let Err(error) = self.service_config().validate() else {
+            return Ok(());
+        };
+        let key = keys::all().find(|key| key.name == error.key);
+        let problem = format!("{} = {}: {}", error.key, error.value, error.expected);
+        match (key.map(|key| (key, self.origin(key))), path) {
+            (Some((key, Origin::File(line))), Some(path)) => Err(SettingsError::Wrong {
+                path,
+                line,
+                key: Some(key.path()),
+                problem: format!("{}, found {}", error.expected, error.value),
+            }),
+            (Some((_, Origin::Variable(what))), _) => Err(SettingsError::Given { what, problem }),
+            (Some((_, Origin::Flag(name))), _) => Err(SettingsError::Given {
+                what: format!("--{name}"),
+                problem,
+            }),
+            _ => Err(SettingsError::Given {
+                what: "settings".into(),
+                problem,
+            }),
+        }
+    }
+
+    /// Where the value of a key is from.
+    fn origin(&self, key: &Key) -> Origin {
+        let origin = self.origins.get(&(key.section, key.name));
+        origin.cloned().unwrap_or(Origin::Default)
+    }
+
+    fn note(&mut self, key: &Key, origin: Origin) {
+        self.origins.insert((key.section, key.name), origin);
+    }
+
     /// The defaults, on a port of this machine that the system chooses.
     pub(crate) fn local() -> Self {
         Self {
             listen: "127.0.0.1:0".into(),
             ..Self::default()
         }
+    }
+
+    /// Takes over what counts without a restart.
+    pub(crate) fn take_reloadable(&mut self, new: Self) {
+        self.drain_timeout = new.drain_timeout;
+        self.log.level = new.log.level;
+        self.service.sessions_max = new.service.sessions_max;
+        self.service.protection = new.service.protection;
+        self.service.session = SessionConfig {
+            frame_bytes_max: self.service.session.frame_bytes_max,
+            socket: self.service.session.socket.clone(),
+            ..new.service.session
+        };
     }
 
     /// The part that the I/O service is started with.
@@ -87,21 +176,63 @@ impl ServerSettings {
     }
 
     fn apply_flags(&mut self, arguments: &ServerArguments) {
+        let given = [
+            ("listen", "listen", arguments.listen.is_some()),
+            ("workers", "workers", arguments.workers.is_some()),
+            ("engine", "engine", arguments.engine.is_some()),
+            ("dispatch", "dispatch", arguments.dispatch.is_some()),
+            ("wait", "wait", arguments.wait.is_some()),
+            (
+                "event_workers",
+                "event-workers",
+                arguments.event_workers.is_some(),
+            ),
+            (
+                "max_sessions",
+                "max-sessions",
+                arguments.max_sessions.is_some(),
+            ),
+            (
+                "drain_timeout",
+                "drain-timeout",
+                arguments.drain_timeout.is_some(),
+            ),
+        ];
+        for (key, flag, _) in given.into_iter().filter(|(.., given)| *given) {
+            self.origins.insert(("server", key), Origin::Flag(flag));
+        }
+        let given = [
+            (
+                ("session", "idle_timeout"),
+                "idle-timeout",
+                arguments.idle_timeout.is_some(),
+            ),
+            (
+                ("protection", "profile"),
+                "profile",
+                arguments.profile.is_some(),
+            ),
+            (
+                ("protection", "address_sessions_max"),
+                "max-sessions-per-address",
+                arguments.max_sessions_per_address.is_some(),
+            ),
+        ];
+        for (key, flag, _) in given.into_iter().filter(|(.., given)| *given) {
+            self.origins.insert(key, Origin::Flag(flag));
+        }
         if let Some(listen) = &arguments.listen {
             self.listen.clone_from(listen);
         }
         if let Some(EngineChoice(engine)) = arguments.engine {
             self.service.engine = engine;
         }
-        replace(&mut self.service.workers, arguments.workers);
-        replace(&mut self.dispatch, arguments.dispatch);
-        replace(
-            &mut self.service.wait,
-            arguments.wait.map(WaitStrategy::from),
-        );
-        self.event_workers = arguments.event_workers.or(self.event_workers);
-        replace(&mut self.service.sessions_max, arguments.max_sessions);
-        let protection = &mut self.service.protection;
+        let service = &mut self.service;
+        replace(&mut service.workers, arguments.workers);
+        replace(&mut service.wait, arguments.wait.map(WaitStrategy::from));
+        replace(&mut service.sessions_max, arguments.max_sessions);
+        replace(&mut service.session.idle_timeout, arguments.idle_timeout);
+        let protection = &mut service.protection;
         replace(
             &mut protection.profile,
             arguments.profile.map(Profile::from),
@@ -110,10 +241,8 @@ impl ServerSettings {
             &mut protection.address_sessions_max,
             arguments.max_sessions_per_address,
         );
-        replace(
-            &mut self.service.session.idle_timeout,
-            arguments.idle_timeout,
-        );
+        replace(&mut self.dispatch, arguments.dispatch);
+        self.event_workers = arguments.event_workers.or(self.event_workers);
         replace(&mut self.drain_timeout, arguments.drain_timeout);
     }
 }
@@ -157,6 +286,53 @@ mod tests {
         assert_eq!(
             (config.workers, config.sessions_max, config.engine),
             (7, 5, None)
+        );
+    }
+
+    fn resolve(text: &str, variables: &[(&str, &str)], arguments: &ServerArguments) -> String {
+        let folder = std::env::temp_dir();
+        let name = format!("fastport-settings-{:?}.toml", std::thread::current().id());
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        let arguments = ServerArguments {
+            config: Some(path.clone()),
+            ..arguments.clone()
+        };
+        let variables = variables.iter().map(|(n, v)| ((*n).into(), (*v).into()));
+        let outcome = ServerSettings::resolve_with(&arguments, variables.collect());
+        std::fs::remove_file(&path).unwrap();
+        match outcome {
+            Ok(settings) => settings.service.workers.to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_flag_counts_before_the_environment_and_that_before_the_file() {
+        let text = "[server]\nworkers = 3\n";
+        let variable = [("FASTPORT_SERVER_WORKERS", "5")];
+        let flag = ServerArguments {
+            workers: Some(7),
+            ..ServerArguments::default()
+        };
+        assert_eq!(resolve(text, &[], &ServerArguments::default()), "3");
+        assert_eq!(resolve(text, &variable, &ServerArguments::default()), "5");
+        assert_eq!(resolve(text, &variable, &flag), "7");
+    }
+
+    #[test]
+    fn keys_that_contradict_each_other_are_told_with_their_line() {
+        let text = "[session]\nsend_high_watermark = 8192\nsend_low_watermark = 9000\n";
+        let error = resolve(text, &[], &ServerArguments::default());
+        assert!(
+            error.contains(":3: session.send_low_watermark: 1 to 8192"),
+            "{error}"
+        );
+        let variable = [("FASTPORT_SESSION_SEND_LOW_WATERMARK", "900000")];
+        let error = resolve("", &variable, &ServerArguments::default());
+        assert!(
+            error.starts_with("FASTPORT_SESSION_SEND_LOW_WATERMARK: "),
+            "{error}"
         );
     }
 

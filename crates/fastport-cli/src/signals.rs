@@ -1,8 +1,9 @@
 //! Signals and console events: the first asks for an orderly end, the second ends at once.
 //!
-//! On Unix they are SIGINT, SIGTERM and SIGHUP. On Windows they are Ctrl-C and Ctrl-Break, and
-//! closing the console, logging off and shutting down, after which the system leaves a process
-//! about 5 s.
+//! On Unix they are SIGINT and SIGTERM; SIGHUP asks for the settings to be read again, but ends a
+//! program whose terminal has gone, which is told by the same signal. On Windows they are Ctrl-C
+//! and Ctrl-Break, and closing the console, logging off and shutting down, after which the system
+//! leaves a process about 5 s.
 
 use std::io;
 use std::process::exit;
@@ -39,20 +40,63 @@ impl Urgency {
 }
 
 /// Calls `drain` on the first signal, on a thread of its own, and again when it becomes more
-/// urgent; ends the process on the second signal.
+/// urgent; ends the process on the second signal. Calls `reload` on SIGHUP.
 ///
 /// # Errors
 /// When the system refuses, or it was called before.
-pub(crate) fn on_first(drain: impl Fn(Urgency) + Send + Sync + 'static) -> io::Result<()> {
+#[cfg(unix)]
+pub(crate) fn handle(
+    drain: impl Fn(Urgency) + Send + Sync + 'static,
+    reload: impl Fn() + Send + 'static,
+) -> io::Result<()> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let first = First::default();
-    #[cfg(unix)]
-    let outcome = ctrlc::set_handler(move || {
-        first.or_exit();
-        drain(Urgency::Orderly);
-    })
-    .map_err(io::Error::other);
-    #[cfg(windows)]
-    let outcome = fastport_system::console::on_event(move |event| {
+    let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    let terminal = Terminal::at_start();
+    let forever = move || {
+        for signal in signals.forever() {
+            if signal == SIGHUP && !terminal.has_gone() {
+                reload();
+                continue;
+            }
+            first.or_exit();
+            drain(Urgency::Orderly);
+        }
+    };
+    let thread = std::thread::Builder::new().name("fastport-signals".into());
+    thread.spawn(forever).map(drop)
+}
+
+/// Whether this process has a terminal that may hang up.
+#[cfg(unix)]
+struct Terminal(bool);
+
+#[cfg(unix)]
+impl Terminal {
+    /// The name by which a process knows its own terminal; it opens only while there is one.
+    const OWN: &str = "/dev/tty";
+
+    fn at_start() -> Self {
+        Self(std::fs::File::open(Self::OWN).is_ok())
+    }
+
+    fn has_gone(&self) -> bool {
+        self.0 && std::fs::File::open(Self::OWN).is_err()
+    }
+}
+
+/// Calls `drain` on the first event, on a thread of its own, and again when it becomes more
+/// urgent; ends the process on the second one. No event asks for a reload.
+///
+/// # Errors
+/// When the system refuses, or it was called before.
+#[cfg(windows)]
+pub(crate) fn handle(
+    drain: impl Fn(Urgency) + Send + Sync + 'static,
+    _reload: impl Fn() + Send + 'static,
+) -> io::Result<()> {
+    let first = First::default();
+    fastport_system::console::on_event(move |event| {
         if event.is_final() {
             drain(Urgency::Final);
             // The system ends the process when this returns: the end of `main` comes first.
@@ -62,8 +106,7 @@ pub(crate) fn on_first(drain: impl Fn(Urgency) + Send + Sync + 'static) -> io::R
         }
         first.or_exit();
         drain(Urgency::Orderly);
-    });
-    outcome
+    })
 }
 
 /// Whether a signal has come.

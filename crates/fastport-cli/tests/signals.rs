@@ -12,7 +12,11 @@ use std::net::TcpStream;
 
 /// A file that lets a session wait long for its peer, so that a drain does not end by itself.
 fn settings() -> String {
-    let name = format!("fastport-signals-{}.toml", std::process::id());
+    let name = format!(
+        "fastport-signals-{}-{:?}.toml",
+        std::process::id(),
+        std::thread::current().id()
+    );
     let path = std::env::temp_dir().join(name);
     std::fs::write(&path, "[session]\nlinger_timeout = '60s'\n").expect("a file");
     path.to_str().expect("a path").to_owned()
@@ -46,4 +50,46 @@ fn a_second_signal_ends_a_drain_at_once() {
     assert_eq!(server.child.try_wait().expect("a status"), None);
     server.ask_to_stop();
     assert_eq!(server.child.wait().expect("a status").code(), Some(130));
+}
+
+/// Whether the server lets one more session in. It closes those that are too many at once.
+#[cfg(unix)]
+fn lets_in(address: &str) -> bool {
+    use std::io::Write;
+    const RAW_ECHO: [u8; 5] = [0, 5, 0, 2, b'x'];
+    let mut peer = TcpStream::connect(address).expect("a connection");
+    let mut answer = [0; 5];
+    peer.write_all(&RAW_ECHO).is_ok() && peer.read_exact(&mut answer).is_ok()
+}
+
+/// The settings are read again, what is wrong with them changes nothing, and the server stays.
+#[cfg(unix)]
+#[test]
+fn a_hang_up_reloads_the_settings() {
+    let path = settings();
+    let write = |text: &str| std::fs::write(&path, text).expect("the file");
+    write("[server]\nmax_sessions = 1\n");
+    let server = Server::start(&["--workers", "1", "--config", &path]);
+    let hang_up = || {
+        let process = server.child.id().to_string();
+        let sent = std::process::Command::new("kill")
+            .args(["-HUP", &process])
+            .status();
+        assert!(sent.expect("kill").success());
+    };
+    let _first = TcpStream::connect(server.address()).expect("a connection");
+    assert!(!lets_in(&server.address()));
+    write("[server]\nmax_sessions = 0\n");
+    hang_up();
+    assert!(!lets_in(&server.address()));
+    write("[server]\nmax_sessions = 2\n");
+    hang_up();
+    let mut tries = 0;
+    while !lets_in(&server.address()) {
+        tries += 1;
+        assert!(tries < 100_000, "not reloaded");
+    }
+    std::fs::remove_file(&path).expect("the file");
+    let (status, rest) = server.terminate();
+    assert_eq!(status, Some(0), "{rest}");
 }

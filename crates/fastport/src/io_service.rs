@@ -4,7 +4,7 @@
 //! the fewest sessions; connectors go to that worker directly. A worker that dies is an error that
 //! [`IoService::wait`] and [`IoService::stop`] report, never silence.
 
-use crate::config::{Dispatch, ServiceConfig};
+use crate::config::{Dispatch, ServiceConfig, SessionConfig};
 use crate::dispatch::event_pool::EventPool;
 use crate::rooms::everyone::Everyone;
 use crate::session::handle::{Session, SessionId};
@@ -202,10 +202,42 @@ impl IoService {
         &self.choice.reason
     }
 
-    /// Settings as they are in force.
+    /// Settings as they were at the start.
     #[must_use]
     pub fn config(&self) -> &ServiceConfig {
         &self.shared.config
+    }
+
+    /// Takes from `new` what a running service can change, and looks at nothing else. At once:
+    /// `sessions_max` and, of `protection`, the lists and what limits new sessions; sessions that
+    /// there are stay. For sessions that begin from now on: their limits and times, but not
+    /// `frame_bytes_max` and the socket options. Any thread; returns at once.
+    ///
+    /// # Errors
+    /// The first setting that is out of range; nothing is changed then.
+    pub fn reload(&self, new: &ServiceConfig) -> Result<(), Error> {
+        let running = &self.shared.config.session;
+        let session = SessionConfig {
+            frame_bytes_max: running.frame_bytes_max,
+            socket: running.socket.clone(),
+            ..new.session.clone()
+        };
+        let checked = ServiceConfig {
+            sessions_max: new.sessions_max,
+            session,
+            protection: new.protection.clone(),
+            ..self.shared.config.clone()
+        };
+        checked.validate()?;
+        self.shared
+            .sessions_max
+            .store(checked.sessions_max, Ordering::Relaxed);
+        self.shared.admission.reload(checked.protection);
+        let session = Arc::new(checked.session);
+        for link in &self.links {
+            link.mailbox.post(Command::Reload(session.clone()));
+        }
+        Ok(())
     }
 
     /// Sessions that there are, connections on their way included.

@@ -30,6 +30,7 @@ pub(crate) mod proxied;
 pub(crate) mod receive;
 pub(crate) mod turn;
 
+use crate::config::SessionConfig;
 use crate::net::framer::PacketFramer;
 use crate::session::slot::{Connecting, Slot};
 use accept::{Adoption, ListenerState};
@@ -60,6 +61,8 @@ pub(crate) struct Worker<E: Engine> {
     pub(crate) abandoned: BTreeSet<Key>,
     pub(crate) wheel: TimerWheel<(Key, Instant)>,
     pub(crate) framer: PacketFramer,
+    /// Limits and times of sessions that begin now.
+    pub(crate) session_config: Arc<SessionConfig>,
     pub(crate) stopping: Option<Stopping>,
     pub(crate) patience: Patience,
     /// How the bytes that wait for this worker's peers have changed since the last turn's end.
@@ -87,6 +90,7 @@ impl<E: Engine> Worker<E> {
     pub(crate) fn new(engine: E, link: Arc<WorkerLink>, peers: Arc<[Peer<E>]>) -> Self {
         let config = &link.service.config;
         let framer = PacketFramer::new(config.session.frame_bytes_max);
+        let session_config = link.service.session_config.clone();
         let patience = Patience::new(config.wait, config.spin_limit);
         let wheel = TimerWheel::new(engine.now(), TICK);
         Self {
@@ -100,6 +104,7 @@ impl<E: Engine> Worker<E> {
             abandoned: BTreeSet::new(),
             wheel,
             framer,
+            session_config,
             stopping: None,
             patience,
             queued_change: 0,

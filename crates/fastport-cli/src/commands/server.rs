@@ -2,7 +2,7 @@
 
 use crate::arguments::ServerArguments;
 use crate::failure::Failure;
-use crate::serving::{NewsBox, Supervisor, serve};
+use crate::serving::{NewsBox, Plan, Supervisor, serve};
 use crate::settings::ServerSettings;
 use crate::{descriptors, logging, signals};
 
@@ -17,11 +17,15 @@ impl Supervisor for Unsupervised {}
 /// Wrong settings, an address that can not be listened on, a worker that failed.
 pub(crate) fn run(arguments: &ServerArguments, log: Option<&str>) -> Result<(), Failure> {
     let settings = ServerSettings::resolve(arguments)?;
-    let _log = logging::start(log, settings.log.as_deref().unwrap_or("info"))?;
+    let log = logging::start_with(log, &settings.log)?;
     descriptors::raise_limit();
     let news = NewsBox::new();
     // Before the service: a signal that comes while it starts must not be lost.
-    signals::on_first(news.stopper())
+    signals::handle(news.stopper(), news.reloader())
         .map_err(|error| Failure::while_doing("cannot handle signals", error))?;
-    serve(&settings, &news, &Unsupervised)
+    serve(
+        &mut Plan::new(arguments, settings, log.control()),
+        &news,
+        &Unsupervised,
+    )
 }

@@ -5,8 +5,8 @@
 use super::scm::{DRAIN_MARGIN, refused};
 use crate::arguments::RunArguments;
 use crate::failure::Failure;
-use crate::logging;
-use crate::serving::{NewsBox, Supervisor, serve};
+use crate::logging::{self, Log, LogSettings};
+use crate::serving::{NewsBox, Plan, Supervisor, serve};
 use crate::settings::ServerSettings;
 use crate::signals::Urgency;
 use fastport::IoService;
@@ -16,7 +16,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
-use tracing_appender::non_blocking::WorkerGuard;
 use windows_service::define_windows_service;
 use windows_service::service::{
     ServiceControl, ServiceControlAccept, ServiceExitCode, ServiceState, ServiceStatus, ServiceType,
@@ -91,7 +90,10 @@ fn service_main(_arguments: Vec<OsString>) {
     };
     supervisor.pending(ServiceState::StartPending, START_HINT);
     let outcome = match &log {
-        Ok(_) => settings.and_then(|settings| serve(&settings, &news, &supervisor)),
+        Ok(log) => settings.and_then(|settings| {
+            let mut plan = Plan::new(&run.arguments.server, settings, log.control());
+            serve(&mut plan, &news, &supervisor)
+        }),
         Err(failure) => Err(Failure::Runtime(failure.to_string())),
     };
     let exit = match outcome {
@@ -107,14 +109,14 @@ fn service_main(_arguments: Vec<OsString>) {
 }
 
 /// Starts to log, as far as it is known how.
-fn start_log(run: &Run, settings: Option<&ServerSettings>) -> Result<WorkerGuard, Failure> {
-    let filter = settings.and_then(|settings| settings.log.as_deref());
-    let file = run.arguments.log_file.as_deref();
-    if let Some(folder) = file.and_then(Path::parent) {
+fn start_log(run: &Run, settings: Option<&ServerSettings>) -> Result<Log, Failure> {
+    let mut log = settings.map_or_else(LogSettings::default, |settings| settings.log.clone());
+    log.file = run.arguments.log_file.clone().or(log.file);
+    if let Some(folder) = log.file.as_deref().and_then(Path::parent) {
         // If it can not be made the file can not be opened, and that says why.
         let _ = std::fs::create_dir_all(folder);
     }
-    logging::start_to(run.log.as_deref(), filter.unwrap_or("info"), file)
+    logging::start_with(run.log.as_deref(), &log)
 }
 
 /// The manager, as the service tells it of its state.

@@ -5,7 +5,7 @@ use super::{Launch, ManagerError, unit};
 use crate::arguments::{InstallArguments, NamedService, RunArguments};
 use crate::failure::Failure;
 use crate::quantity::show_count;
-use crate::serving::{NewsBox, Supervisor, serve};
+use crate::serving::{NewsBox, Plan, Supervisor, serve};
 use crate::settings::ServerSettings;
 use crate::{descriptors, logging, signals, terminal};
 use fastport::IoService;
@@ -100,18 +100,19 @@ pub(crate) fn status(service: &NamedService) -> Result<(), Failure> {
 /// # Errors
 /// As for `fastport server`.
 pub(crate) fn run(arguments: &RunArguments, log: Option<&str>) -> Result<(), Failure> {
-    let settings = ServerSettings::resolve(&arguments.server)?;
-    let filter = settings.log.as_deref().unwrap_or("info");
-    let _log = logging::start_to(log, filter, arguments.log_file.as_deref())?;
+    let mut settings = ServerSettings::resolve(&arguments.server)?;
+    settings.log.file = arguments.log_file.clone().or(settings.log.file);
+    let log = logging::start_with(log, &settings.log)?;
     descriptors::raise_limit();
     let supervisor = Systemd(
         Notifier::from_environment()
             .map_err(|error| Failure::while_doing("cannot notify the service manager", error))?,
     );
     let news = NewsBox::new();
-    signals::on_first(news.stopper())
+    signals::handle(news.stopper(), news.reloader())
         .map_err(|error| Failure::while_doing("cannot handle signals", error))?;
-    serve(&settings, &news, &supervisor)
+    let mut plan = Plan::new(&arguments.server, settings, log.control());
+    serve(&mut plan, &news, &supervisor)
 }
 
 /// The manager, or nobody when the process was started by hand.

@@ -65,7 +65,8 @@ pub(crate) fn text(launch: &Launch, for_user: bool) -> Result<String, ManagerErr
     Ok(format!(
         "# Made by `fastport service install`.\n\
          [Unit]\nDescription={DESCRIPTION}\n{network}\n\
-         [Service]\nType=notify\nNotifyAccess=main\nExecStart={command}\nWatchdogSec={WATCHDOG}\n\
+         [Service]\nType=notify\nNotifyAccess=main\nExecStart={command}\n\
+         ExecReload=kill -HUP $MAINPID\nWatchdogSec={WATCHDOG}\n\
          {COMMON}{hardening}\n\
          [Install]\nWantedBy={target}\n"
     ))

@@ -1,7 +1,7 @@
 //! Reads a configuration file. Each mistake is told with file, line, key and what is allowed.
 
-use super::ServerSettings;
 use super::keys::{self, Field, Key};
+use super::{Origin, ServerSettings};
 use crate::quantity::parse_duration;
 use fastport::AddressBlock;
 use std::fmt;
@@ -30,6 +30,13 @@ pub(crate) enum SettingsError {
         /// What is wrong, and what is allowed.
         problem: String,
     },
+    /// A variable of the environment, a flag, or what they make together, is wrong.
+    Given {
+        /// The variable, the flag or the key.
+        what: String,
+        /// What is wrong, and what is allowed.
+        problem: String,
+    },
 }
 
 impl fmt::Display for SettingsError {
@@ -54,6 +61,7 @@ impl fmt::Display for SettingsError {
                     None => f.write_str(problem),
                 }
             }
+            Self::Given { what, problem } => write!(f, "{what}: {problem}"),
         }
     }
 }
@@ -92,7 +100,7 @@ pub(super) fn apply_text(
             problem: error.message().trim().replace('\n', "; "),
         })
     })?;
-    apply_table(table.get_ref(), settings).map_err(wrong)
+    apply_table(table.get_ref(), text, settings).map_err(wrong)
 }
 
 /// Something wrong at a byte of the text.
@@ -102,7 +110,11 @@ struct Mistake {
     problem: String,
 }
 
-fn apply_table(table: &DeTable<'_>, settings: &mut ServerSettings) -> Result<(), Mistake> {
+fn apply_table(
+    table: &DeTable<'_>,
+    text: &str,
+    settings: &mut ServerSettings,
+) -> Result<(), Mistake> {
     for (section, value) in table {
         let name = section.get_ref().as_ref();
         let mistake = |problem| Mistake {
@@ -110,8 +122,11 @@ fn apply_table(table: &DeTable<'_>, settings: &mut ServerSettings) -> Result<(),
             key: Some(name.to_owned()),
             problem,
         };
-        if !keys::SECTIONS.contains(&name) {
-            let tables = keys::SECTIONS.map(|name| format!("[{name}]")).join(", ");
+        if keys::section(name).is_none() {
+            let tables = keys::SECTIONS
+                .iter()
+                .map(|section| format!("[{}]", section.name));
+            let tables = tables.collect::<Vec<_>>().join(", ");
             return Err(mistake(format!(
                 "unknown key; the file has the tables {tables}"
             )));
@@ -122,7 +137,9 @@ fn apply_table(table: &DeTable<'_>, settings: &mut ServerSettings) -> Result<(),
             )));
         };
         for (key, value) in entries {
-            apply_entry(name, key.get_ref(), key.span().start, value, settings)?;
+            let at = key.span().start;
+            let key = apply_entry(name, key.get_ref(), at, value, settings)?;
+            settings.note(key, Origin::File(line_of(text, at)));
         }
     }
     Ok(())
@@ -134,14 +151,16 @@ fn apply_entry(
     at: usize,
     value: &Spanned<DeValue<'_>>,
     settings: &mut ServerSettings,
-) -> Result<(), Mistake> {
+) -> Result<&'static Key, Mistake> {
     let mistake = |at, problem| Mistake {
         at,
         key: Some(format!("{section}.{name}")),
         problem,
     };
     let Some(key) = keys::find(section, name) else {
-        let known = keys::names(section).join(", ");
+        let known = keys::section(section).map_or(&[][..], keys::Section::keys);
+        let known: Vec<_> = known.iter().map(|key| key.name).collect();
+        let known = known.join(", ");
         return Err(mistake(
             at,
             format!("unknown key; [{section}] takes {known}"),
@@ -152,7 +171,70 @@ fn apply_entry(
             value.span().start,
             format!("expected {}, found {found}", key.field),
         )
-    })
+    })?;
+    Ok(key)
+}
+
+/// Sets the key's field to a text of the environment.
+///
+/// # Errors
+/// What is allowed, and what was found instead.
+pub(super) fn set_from_text(
+    key: &Key,
+    text: &str,
+    settings: &mut ServerSettings,
+) -> Result<(), String> {
+    let value = match &key.field {
+        Field::Count { .. } | Field::Number { .. } => {
+            // As the file has it: digits may be grouped, and hexadecimal is known by its prefix.
+            let number = DeTable::parse(&format!("value = {text}"))
+                .ok()
+                .and_then(|table| {
+                    let value = table.get_ref().get("value")?.get_ref().as_integer()?;
+                    integer(value)
+                });
+            let field = &key.field;
+            return match (number.filter(|n| field.admits(*n) == Some(true)), field) {
+                (Some(number), Field::Count { set, .. }) => {
+                    set(settings, number);
+                    Ok(())
+                }
+                (Some(number), Field::Number { set, .. }) => {
+                    // The range keeps it within the type.
+                    set(settings, u32::try_from(number).unwrap_or(u32::MAX));
+                    Ok(())
+                }
+                _ => Err(format!("expected {field}, found {text:?}")),
+            };
+        }
+        Field::Flag { .. } => match text {
+            "true" => DeValue::Boolean(true),
+            "false" => DeValue::Boolean(false),
+            _ => DeValue::String(text.into()),
+        },
+        Field::Addresses { set } => {
+            // Separated by commas: brackets and quotes are a nuisance in an environment.
+            let blocks = text
+                .split(',')
+                .map(str::trim)
+                .filter(|block| !block.is_empty());
+            let blocks = blocks
+                .map(str::parse::<AddressBlock>)
+                .collect::<Result<_, _>>();
+            set(settings, blocks.map_err(|error| error.to_string())?);
+            return Ok(());
+        }
+        Field::PacketRates { set } => {
+            let rates = text.split(',').filter(|rate| !rate.trim().is_empty());
+            let rates = rates.map(|rate| keys::packet_rate(rate).ok_or(rate));
+            let rates = rates.collect::<Result<_, _>>();
+            let found = |rate| format!("expected {}, found {rate:?}", key.field);
+            set(settings, rates.map_err(found)?);
+            return Ok(());
+        }
+        _ => DeValue::String(text.into()),
+    };
+    set(key, &value, settings).map_err(|found| format!("expected {}, found {found}", key.field))
 }
 
 /// Sets the key's field. The error is what was found instead.
@@ -245,7 +327,8 @@ mod tests {
     #[test]
     fn every_kind_of_value_is_read() {
         let settings = read(
-            "[server]\nlisten = '[::1]:7000'\nworkers = 0x10\nengine = 'poll'\nlog = 'debug'\n\
+            "[server]\nlisten = '[::1]:7000'\nworkers = 0x10\nengine = 'poll'\n\
+             [log]\nlevel = 'debug'\n\
              [session]\nidle_timeout = '90s'\nundecodable = 'count_and_drop'\n\
              [protection]\nprofile = 'trusted'\ndeny = ['192.0.2.0/24']\ntrusted = []\n\
              accepts_per_second = 5\npacket_rates = ['0x1001 10/s burst 20 drop']\n\
@@ -254,7 +337,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(settings.listen, "[::1]:7000");
-        assert_eq!(settings.log.as_deref(), Some("debug"));
+        assert_eq!(settings.log.level.as_deref(), Some("debug"));
         let config = settings.service_config();
         assert_eq!(
             (config.workers, config.engine),

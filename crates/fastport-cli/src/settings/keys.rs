@@ -1,12 +1,19 @@
-//! The keys of the configuration file: where each belongs, what it takes, what it sets.
+//! The keys of the configuration file: where each belongs, what it takes, what it reads and sets.
+//!
+//! One table entry per key is all that there is to a key: reading a file, the environment, `config
+//! init`, `config show` and a reload go by it. The tables are in the folder, by section.
+
+mod engine;
+mod operate;
+mod protection;
+mod server;
+mod session;
+
+pub(super) use protection::packet_rate;
 
 use super::ServerSettings;
-use crate::arguments::{DispatchKind, parse_engine};
 use crate::quantity::show_duration;
-use fastport::{
-    AddressSet, KeepAlive, PacketId, PacketRate, Profile, Rate, RateAction, ReceiveForm,
-    Undecodable, WaitStrategy,
-};
+use fastport::{AddressSet, PacketRate};
 use std::fmt;
 use std::time::Duration;
 
@@ -16,8 +23,25 @@ pub(super) struct Key {
     pub(super) section: &'static str,
     /// Its name.
     pub(super) name: &'static str,
+    /// What it is for, in a sentence or two.
+    pub(super) about: &'static str,
+    /// Whether a running server takes a new value.
+    pub(super) reload: Reload,
     /// What it takes and sets.
     pub(super) field: Field,
+    /// The value in force as the file would say it, or `None` while nothing is set.
+    pub(super) get: fn(&ServerSettings) -> Option<String>,
+}
+
+/// When a changed value counts.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) enum Reload {
+    /// From the next start on.
+    Restart,
+    /// At once.
+    Now,
+    /// For sessions that begin after the reload.
+    NewSessions,
 }
 
 /// What a key takes, and how it is set.
@@ -83,19 +107,15 @@ impl fmt::Display for Field {
                 write!(f, "a whole number from {least} to {}", u32::MAX)
             }
             Self::Time { least, most, .. } if least.is_zero() => {
+                let most = show_duration(*most);
                 write!(
                     f,
-                    "a duration up to {}, as in \"60s\"; \"0\" turns it off",
-                    show(*most)
+                    "a duration up to {most}, as in \"60s\"; \"0\" turns it off"
                 )
             }
             Self::Time { least, most, .. } => {
-                write!(
-                    f,
-                    "a duration from {} to {}, as in \"60s\"",
-                    show(*least),
-                    show(*most)
-                )
+                let (least, most) = (show_duration(*least), show_duration(*most));
+                write!(f, "a duration from {least} to {most}, as in \"60s\"")
             }
             Self::Flag { .. } => f.write_str("true or false"),
             Self::Word { words, .. } => {
@@ -113,358 +133,139 @@ impl fmt::Display for Field {
     }
 }
 
-/// The tables of the file.
-pub(super) const SECTIONS: [&str; 5] = ["server", "session", "protection", "engine", "socket"];
-
-/// The key with this name in this table.
-pub(super) fn find(section: &str, name: &str) -> Option<&'static Key> {
-    KEYS.iter()
-        .find(|key| key.section == section && key.name == name)
+/// A table of the file, and what it is about.
+pub(super) struct Section {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    keys: &'static [Key],
 }
 
-/// The names that a table takes.
-pub(super) fn names(section: &str) -> Vec<&'static str> {
-    KEYS.iter()
-        .filter(|key| key.section == section)
-        .map(|key| key.name)
-        .collect()
+impl Section {
+    /// The keys that the table takes.
+    pub(super) fn keys(&self) -> &'static [Key] {
+        self.keys
+    }
+}
+
+/// The tables of the file, in the order in which they are written.
+pub(super) static SECTIONS: &[Section] = &[
+    Section {
+        name: "server",
+        about: "The server as a whole.",
+        keys: server::KEYS,
+    },
+    Section {
+        name: "session",
+        about: "Limits and times of each session.",
+        keys: session::KEYS,
+    },
+    Section {
+        name: "protection",
+        about: "What strangers may take of the server, and who is no stranger.",
+        keys: protection::KEYS,
+    },
+    Section {
+        name: "engine",
+        about: "Sizes of each worker's engine; the defaults suit most servers.",
+        keys: engine::ENGINE,
+    },
+    Section {
+        name: "socket",
+        about: "Options of the sessions' sockets.",
+        keys: engine::SOCKET,
+    },
+    Section {
+        name: "log",
+        about: "Where the log goes, and how.",
+        keys: operate::LOG,
+    },
+];
+
+/// The table with this name.
+pub(super) fn section(name: &str) -> Option<&'static Section> {
+    SECTIONS.iter().find(|section| section.name == name)
+}
+
+/// The key with this name in this table.
+pub(super) fn find(section_name: &str, name: &str) -> Option<&'static Key> {
+    let keys = section(section_name)?.keys;
+    keys.iter().find(|key| key.name == name)
+}
+
+/// Every key.
+pub(super) fn all() -> impl Iterator<Item = &'static Key> {
+    SECTIONS.iter().flat_map(|section| section.keys)
+}
+
+impl Key {
+    /// The key's name with its table's.
+    pub(super) fn path(&self) -> String {
+        format!("{}.{}", self.section, self.name)
+    }
+
+    const fn new(
+        section: &'static str,
+        name: &'static str,
+        get: fn(&ServerSettings) -> Option<String>,
+        field: Field,
+    ) -> Self {
+        Self {
+            section,
+            name,
+            about: "",
+            reload: Reload::Restart,
+            field,
+            get,
+        }
+    }
+
+    const fn about(mut self, about: &'static str) -> Self {
+        self.about = about;
+        self
+    }
+
+    const fn reload(mut self, reload: Reload) -> Self {
+        self.reload = reload;
+        self
+    }
 }
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 const GIBIBYTE: u64 = 1 << 30;
-/// What may happen to packets above a rate.
-const RATE_ACTIONS: [&str; 5] = ["off", "count", "delay", "drop", "disconnect"];
 
-static KEYS: &[Key] = &[
-    text("server", "listen", "an address with a port", |s, v| {
-        s.listen = v.into();
-    }),
-    count("server", "workers", 1, 1_024, |s, v| {
-        s.service.workers = size(v);
-    }),
-    word(
-        "server",
-        "engine",
-        &["auto", "io_uring", "poll", "iocp"],
-        |s, v| {
-            s.service.engine = parse_engine(v).ok().and_then(|choice| choice.0);
-        },
-    ),
-    word("server", "dispatch", &["inline", "pool"], |s, v| {
-        s.dispatch = if v == "pool" {
-            DispatchKind::Pool
-        } else {
-            DispatchKind::Inline
-        };
-    }),
-    word("server", "wait", &["block", "spin", "adaptive"], |s, v| {
-        s.service.wait = match v {
-            "spin" => WaitStrategy::Spin,
-            "adaptive" => WaitStrategy::Adaptive,
-            _ => WaitStrategy::Block,
-        };
-    }),
-    Key {
-        section: "server",
-        name: "spin_limit",
-        field: Field::Time {
-            least: Duration::from_micros(1),
-            most: Duration::from_millis(10),
-            set: |s, v| s.service.spin_limit = v,
-        },
-    },
-    count("server", "event_workers", 1, 1_024, |s, v| {
-        s.event_workers = Some(size(v));
-    }),
-    count("server", "max_sessions", 1, 10_000_000, |s, v| {
-        s.service.sessions_max = size(v);
-    }),
-    count("server", "backlog", 1, 65_535, |s, v| {
-        s.service.backlog = small(v);
-    }),
-    count("server", "accepts_posted", 1, 65_535, |s, v| {
-        s.service.accepts_posted = u16::try_from(v).unwrap_or(u16::MAX);
-    }),
-    time("server", "drain_timeout", Duration::ZERO, |s, v| {
-        s.drain_timeout = v;
-    }),
-    text("server", "log", "a level or filter directives", |s, v| {
-        s.log = Some(v.into());
-    }),
-    count("session", "frame_bytes_max", 4, 65_535, |s, v| {
-        s.service.session.frame_bytes_max = size(v);
-    }),
-    count("session", "send_high_watermark", 1, GIBIBYTE, |s, v| {
-        s.service.session.send_high_watermark = size(v);
-    }),
-    count("session", "send_low_watermark", 0, GIBIBYTE, |s, v| {
-        s.service.session.send_low_watermark = size(v);
-    }),
-    count("session", "send_queue_max", 65_535, GIBIBYTE, |s, v| {
-        s.service.session.send_queue_max = size(v);
-    }),
-    count(
-        "session",
-        "receive_high_watermark",
-        65_535,
-        GIBIBYTE,
-        |s, v| {
-            s.service.session.receive_high_watermark = size(v);
-        },
-    ),
-    time("session", "idle_timeout", Duration::ZERO, |s, v| {
-        s.service.session.idle_timeout = v;
-    }),
-    time("session", "first_packet_timeout", Duration::ZERO, |s, v| {
-        s.service.session.first_packet_timeout = v;
-    }),
-    time("session", "frame_timeout", Duration::ZERO, |s, v| {
-        s.service.session.frame_timeout = v;
-    }),
-    time("session", "write_stall_timeout", Duration::ZERO, |s, v| {
-        s.service.session.write_stall_timeout = v;
-    }),
-    time("session", "flush_timeout", MILLISECOND, |s, v| {
-        s.service.session.flush_timeout = v;
-    }),
-    time("session", "linger_timeout", MILLISECOND, |s, v| {
-        s.service.session.linger_timeout = v;
-    }),
-    word(
-        "session",
-        "undecodable",
-        &["close", "count_and_drop"],
-        |s, v| {
-            s.service.session.undecodable = if v == "close" {
-                Undecodable::Close
-            } else {
-                Undecodable::CountAndDrop
-            };
-        },
-    ),
-    word("protection", "profile", &["public", "trusted"], |s, v| {
-        s.service.protection.profile = match v {
-            "trusted" => Profile::Trusted,
-            _ => Profile::Public,
-        };
-    }),
-    addresses("allow", |s, v| s.service.protection.allow = v),
-    addresses("deny", |s, v| s.service.protection.deny = v),
-    addresses("proxies", |s, v| s.service.protection.proxies = v),
-    time("protection", "proxy_timeout", MILLISECOND, |s, v| {
-        s.service.protection.proxy_timeout = v;
-    }),
-    addresses("trusted", |s, v| s.service.protection.trusted = v),
-    rate("address_sessions_max", |s, v| {
-        s.service.protection.address_sessions_max = v;
-    }),
-    rate("address_accepts_per_second", |s, v| {
-        s.service.protection.address_accept_rate.per_second = v;
-    }),
-    burst("address_accept_burst", |s, v| {
-        s.service.protection.address_accept_rate.burst = v;
-    }),
-    rate("accepts_per_second", |s, v| {
-        s.service.protection.accept_rate.per_second = v;
-    }),
-    burst("accept_burst", |s, v| {
-        s.service.protection.accept_rate.burst = v;
-    }),
-    rate("packets_per_second", |s, v| {
-        s.service.protection.packet_rate.per_second = v;
-    }),
-    burst("packet_burst", |s, v| {
-        s.service.protection.packet_rate.burst = v;
-    }),
-    rate("bytes_per_second", |s, v| {
-        s.service.protection.byte_rate.per_second = v;
-    }),
-    burst("byte_burst", |s, v| {
-        s.service.protection.byte_rate.burst = v;
-    }),
-    word("protection", "rate_action", &RATE_ACTIONS, |s, v| {
-        s.service.protection.rate_action = rate_action(v).unwrap_or_default();
-    }),
-    Key {
-        section: "protection",
-        name: "packet_rates",
-        field: Field::PacketRates {
-            set: |s, v| s.service.protection.packet_rates = v,
-        },
-    },
-    count("protection", "queued_bytes_max", 0, u64::MAX, |s, v| {
-        s.service.protection.queued_bytes_max = Some(size(v));
-    }),
-    count("protection", "addresses_max", 16, 16_777_216, |s, v| {
-        s.service.protection.addresses_max = size(v);
-    }),
-    count("engine", "chunk_bytes", 1_024, 1 << 20, |s, v| {
-        s.service.engine_config.chunk_bytes = size(v);
-    }),
-    count("engine", "chunks", 2, 32_768, |s, v| {
-        s.service.engine_config.chunks = u16::try_from(v).unwrap_or(u16::MAX);
-    }),
-    count("engine", "receive_budget", 4_096, GIBIBYTE, |s, v| {
-        s.service.engine_config.receive_budget = size(v);
-    }),
-    count("engine", "submission_entries", 8, 32_768, |s, v| {
-        s.service.engine_config.submission_entries = small(v);
-    }),
-    count("engine", "completion_entries", 16, 65_536, |s, v| {
-        s.service.engine_config.completion_entries = Some(small(v));
-    }),
-    word(
-        "engine",
-        "receive_form",
-        &["adaptive", "direct", "overlapped"],
-        |s, v| {
-            s.service.engine_config.receive_form = match v {
-                "overlapped" => ReceiveForm::Overlapped,
-                "direct" => ReceiveForm::Direct,
-                _ => ReceiveForm::Adaptive,
-            };
-        },
-    ),
-    count("engine", "posted_receives", 0, 32_768, |s, v| {
-        s.service.engine_config.posted_receives = u16::try_from(v).unwrap_or(u16::MAX);
-    }),
-    flag("engine", "skip_completions", |s, v| {
-        s.service.engine_config.skip_completions = Some(v);
-    }),
-    flag("socket", "nodelay", |s, v| {
-        s.service.session.socket.nodelay = v;
-    }),
-    flag("socket", "keep_alive", |s, v| {
-        let keep = s
-            .service
-            .session
-            .socket
-            .keep_alive
-            .take()
-            .unwrap_or_default();
-        s.service.session.socket.keep_alive = v.then_some(keep);
-    }),
-    count("socket", "keep_alive_idle_s", 1, 86_400, |s, v| {
-        keep_alive(s, |keep| keep.idle = Duration::from_secs(v));
-    }),
-    count("socket", "keep_alive_interval_s", 1, 86_400, |s, v| {
-        keep_alive(s, |keep| keep.interval = Duration::from_secs(v));
-    }),
-    count("socket", "keep_alive_probes", 1, 127, |s, v| {
-        keep_alive(s, |keep| keep.probes = small(v));
-    }),
-    count("socket", "notsent_bytes_max", 1, GIBIBYTE, |s, v| {
-        s.service.session.socket.notsent_bytes_max = Some(small(v));
-    }),
-    count("socket", "receive_buffer", 1_024, GIBIBYTE, |s, v| {
-        s.service.session.socket.receive_buffer = Some(small(v));
-    }),
-    count("socket", "send_buffer", 1_024, GIBIBYTE, |s, v| {
-        s.service.session.socket.send_buffer = Some(small(v));
-    }),
-];
+/// A field for a whole number.
+const fn count(least: u64, most: u64, set: fn(&mut ServerSettings, u64)) -> Field {
+    Field::Count { least, most, set }
+}
 
-const fn count(
-    section: &'static str,
-    name: &'static str,
-    least: u64,
-    most: u64,
-    set: fn(&mut ServerSettings, u64),
-) -> Key {
-    Key {
-        section,
-        name,
-        field: Field::Count { least, most, set },
+/// A field for a duration of a day at most.
+const fn time(least: Duration, set: fn(&mut ServerSettings, Duration)) -> Field {
+    Field::Time {
+        least,
+        most: DAY,
+        set,
     }
 }
 
-const fn time(
-    section: &'static str,
-    name: &'static str,
-    least: Duration,
-    set: fn(&mut ServerSettings, Duration),
-) -> Key {
-    Key {
-        section,
-        name,
-        field: Field::Time {
-            least,
-            most: DAY,
-            set,
-        },
-    }
+/// A field for `true` or `false`.
+const fn flag(set: fn(&mut ServerSettings, bool)) -> Field {
+    Field::Flag { set }
 }
 
-const fn flag(
-    section: &'static str,
-    name: &'static str,
-    set: fn(&mut ServerSettings, bool),
-) -> Key {
-    Key {
-        section,
-        name,
-        field: Field::Flag { set },
-    }
+/// A field for one of some words.
+const fn word(words: &'static [&'static str], set: fn(&mut ServerSettings, &str)) -> Field {
+    Field::Word { words, set }
 }
 
-const fn word(
-    section: &'static str,
-    name: &'static str,
-    words: &'static [&'static str],
-    set: fn(&mut ServerSettings, &str),
-) -> Key {
-    Key {
-        section,
-        name,
-        field: Field::Word { words, set },
-    }
+/// A field for some address blocks.
+const fn addresses(set: fn(&mut ServerSettings, AddressSet)) -> Field {
+    Field::Addresses { set }
 }
 
-/// A limit of strangers, off at 0.
-const fn rate(name: &'static str, set: fn(&mut ServerSettings, u32)) -> Key {
-    Key {
-        section: "protection",
-        name,
-        field: Field::Number { least: 0, set },
-    }
-}
-
-/// How many at once.
-const fn burst(name: &'static str, set: fn(&mut ServerSettings, u32)) -> Key {
-    Key {
-        section: "protection",
-        name,
-        field: Field::Number { least: 1, set },
-    }
-}
-
-const fn addresses(name: &'static str, set: fn(&mut ServerSettings, AddressSet)) -> Key {
-    Key {
-        section: "protection",
-        name,
-        field: Field::Addresses { set },
-    }
-}
-
-const fn text(
-    section: &'static str,
-    name: &'static str,
-    what: &'static str,
-    set: fn(&mut ServerSettings, &str),
-) -> Key {
-    Key {
-        section,
-        name,
-        field: Field::Text { what, set },
-    }
-}
-
-/// Changes the keep-alive settings, where `keep_alive = false` has not turned them off.
-fn keep_alive(settings: &mut ServerSettings, change: impl FnOnce(&mut KeepAlive)) {
-    if let Some(keep) = &mut settings.service.session.socket.keep_alive {
-        change(keep);
-    }
+/// A field for any text.
+const fn text(what: &'static str, set: fn(&mut ServerSettings, &str)) -> Field {
+    Field::Text { what, set }
 }
 
 /// A number that its range keeps within the type.
@@ -477,35 +278,57 @@ fn small(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-fn show(duration: Duration) -> String {
-    show_duration(duration)
+/// A number or `true` as the file says it.
+#[allow(clippy::unnecessary_wraps, reason = "what `get` returns")]
+fn plain(value: impl fmt::Display) -> Option<String> {
+    Some(value.to_string())
 }
 
-fn rate_action(word: &str) -> Option<RateAction> {
-    Some(match word {
-        "off" => RateAction::Off,
-        "count" => RateAction::Count,
-        "delay" => RateAction::Delay,
-        "drop" => RateAction::Drop,
-        "disconnect" => RateAction::Disconnect,
-        _ => return None,
-    })
+/// A duration as the file says it.
+fn lasting(duration: Duration) -> Option<String> {
+    let shown = if duration.is_zero() {
+        "0".into()
+    } else {
+        show_duration(duration)
+    };
+    quoted(&shown)
 }
 
-/// Reads `0x1001 10/s burst 20 drop`.
-pub(super) fn packet_rate(text: &str) -> Option<PacketRate> {
-    let words: Vec<_> = text.split_whitespace().collect();
-    let [id, rate, "burst", burst, action] = words[..] else {
-        return None;
-    };
-    let id = match id.strip_prefix("0x") {
-        Some(hex) => u16::from_str_radix(hex, 16).ok()?,
-        None => id.parse().ok()?,
-    };
-    let burst = burst.parse().ok().filter(|burst| *burst > 0)?;
-    Some(PacketRate {
-        id: PacketId::new(id),
-        rate: Rate::new(rate.strip_suffix("/s")?.parse().ok()?, burst),
-        action: rate_action(action)?,
-    })
+/// A text as the file says it.
+#[allow(clippy::unnecessary_wraps, reason = "what `get` returns")]
+fn quoted(text: &str) -> Option<String> {
+    Some(toml::Value::String(text.into()).to_string())
+}
+
+/// Address blocks as the file says them.
+#[allow(clippy::unnecessary_wraps, reason = "what `get` returns")]
+fn listed(addresses: &AddressSet) -> Option<String> {
+    let blocks = addresses.blocks();
+    let blocks: Vec<_> = blocks.iter().map(|block| format!("\"{block}\"")).collect();
+    Some(format!("[{}]", blocks.join(", ")))
+}
+
+/// A field for a limit or, with `least` 1, for how many at once.
+const fn number(least: u32, set: fn(&mut ServerSettings, u32)) -> Field {
+    Field::Number { least, set }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_stands_in_its_section_once_and_says_what_it_is_for() {
+        let mut paths: Vec<_> = all().map(Key::path).collect();
+        let count = paths.len();
+        paths.sort();
+        paths.dedup();
+        assert_eq!(paths.len(), count);
+        for section in SECTIONS {
+            for key in section.keys {
+                assert_eq!(key.section, section.name, "{}", key.path());
+                assert!(key.about.ends_with('.'), "{}: {:?}", key.path(), key.about);
+            }
+        }
+    }
 }

@@ -87,6 +87,14 @@ impl AddressSet {
         self.blocks.len()
     }
 
+    /// The blocks, in order.
+    #[must_use]
+    pub fn blocks(&self) -> Vec<AddressBlock> {
+        let mut blocks: Vec<_> = self.blocks.iter().copied().collect();
+        blocks.sort_by_key(|block| (block.base, block.prefix));
+        blocks
+    }
+
     /// Whether the address is in one of the blocks.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {

@@ -11,9 +11,10 @@
 use crate::config::ProtectionConfig;
 use crate::protection::meter::Meter;
 use crate::protection::reject::RejectReason;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// What an admitted address is to the limits.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -62,16 +63,21 @@ struct Table {
 
 /// The decision, and what it remembers.
 pub(crate) struct Admission {
-    config: ProtectionConfig,
+    config: RwLock<Arc<ProtectionConfig>>,
     table: Mutex<Table>,
 }
 
 impl Admission {
     pub(crate) fn new(config: ProtectionConfig) -> Self {
         Self {
-            config,
+            config: RwLock::new(Arc::new(config)),
             table: Mutex::default(),
         }
+    }
+
+    /// Connections from now on are held to these limits; sessions that there are stay.
+    pub(crate) fn reload(&self, config: ProtectionConfig) {
+        *self.config.write() = Arc::new(config);
     }
 
     /// Whether a connection from `address` may become a session. `now` is in nanoseconds. A limit
@@ -82,7 +88,7 @@ impl Admission {
         now: u64,
         mut observe: impl FnMut(RejectReason),
     ) -> Result<Standing, RejectReason> {
-        let config = &self.config;
+        let config = &**self.config.read();
         if config.deny.contains(address)
             || !config.allow.is_empty() && !config.allow.contains(address)
         {

@@ -154,10 +154,10 @@ impl Slot {
     }
 
     /// The next moment at which a time limit of this session may be over, or `None`.
-    pub(crate) fn next_deadline(&self, config: &SessionConfig) -> Option<Instant> {
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::Open => {
-                let limits = self.open_deadlines(config).into_iter().flatten();
+                let limits = self.open_deadlines().into_iter().flatten();
                 limits.map(|limit| limit.0).chain(self.held_until()).min()
             }
             Phase::Flushing { deadline } | Phase::Lingering { deadline } => Some(deadline),
@@ -166,14 +166,20 @@ impl Slot {
     }
 
     /// The reason to end an open session now, if a time limit of it is over.
-    pub(crate) fn overdue(&self, config: &SessionConfig, now: Instant) -> Option<CloseReason> {
-        let mut deadlines = self.open_deadlines(config).into_iter().flatten();
+    pub(crate) fn overdue(&self, now: Instant) -> Option<CloseReason> {
+        let mut deadlines = self.open_deadlines().into_iter().flatten();
         deadlines
             .find(|(deadline, _)| *deadline <= now)
             .map(|(_, reason)| reason)
     }
 
-    fn open_deadlines(&self, config: &SessionConfig) -> [Option<(Instant, CloseReason)>; 4] {
+    /// The limits and times that were in force when the session began.
+    pub(crate) fn config(&self) -> &SessionConfig {
+        &self.session.shared().config
+    }
+
+    fn open_deadlines(&self) -> [Option<(Instant, CloseReason)>; 4] {
+        let config = self.config();
         let limit = |from: Instant, limit: Duration, reason: CloseReason| {
             (!limit.is_zero())
                 .then(|| Some((from.checked_add(limit)?, reason)))

@@ -55,13 +55,11 @@ impl<E: Engine> Worker<E> {
         }
         let service = &self.link.service;
         let before = service.sessions.fetch_add(1, Ordering::Relaxed);
-        if before >= service.config.sessions_max {
+        let max = service.sessions_max.load(Ordering::Relaxed);
+        if before >= max {
             service.sessions.fetch_sub(1, Ordering::Relaxed);
             self.link.counters.count_rejected(RejectReason::Full);
-            tracing::debug!(
-                max = service.config.sessions_max,
-                "connection refused: full"
-            );
+            tracing::debug!(max, "connection refused: full");
             return;
         }
         let adoption = Adoption {
@@ -187,7 +185,7 @@ impl<E: Engine> Worker<E> {
             inbound,
             worker: self.link.clone(),
             handler,
-            config: service.session_config.clone(),
+            config: self.session_config.clone(),
         }));
         let session = Session::from_shared(shared);
         service.registry.insert(session.clone());

@@ -1,10 +1,9 @@
 //! The one place that decides how a session ends; see [`crate::session::slot`] for the phases.
 
+use crate::CloseReason;
 use crate::session::slot::{Phase, Reading, Slot};
 use crate::worker::Worker;
-use crate::{CloseReason, SessionConfig};
 use fastport_engine::{CloseMode, Engine};
-use std::sync::Arc;
 
 impl<E: Engine> Worker<E> {
     /// The end was asked for: nothing more is delivered. What is queued is flushed if that makes
@@ -25,7 +24,7 @@ impl<E: Engine> Worker<E> {
             self.close_now(slot, CloseMode::Abort);
             return;
         }
-        let deadline = self.engine.now() + self.session_config().flush_timeout;
+        let deadline = self.engine.now() + slot.config().flush_timeout;
         slot.phase = Phase::Flushing { deadline };
         // What still comes is discarded, but FIN and reset must be seen.
         if slot.reading == Reading::Paused {
@@ -51,7 +50,7 @@ impl<E: Engine> Worker<E> {
                 self.close_now(slot, CloseMode::Orderly);
             } else {
                 self.engine.shutdown_write(slot.key);
-                let deadline = self.engine.now() + self.session_config().linger_timeout;
+                let deadline = self.engine.now() + slot.config().linger_timeout;
                 slot.phase = Phase::Lingering { deadline };
                 self.file_deadline(slot);
             }
@@ -71,7 +70,7 @@ impl<E: Engine> Worker<E> {
         let now = self.engine.now();
         match slot.phase {
             Phase::Open => {
-                if let Some(reason) = slot.overdue(&self.session_config(), now) {
+                if let Some(reason) = slot.overdue(now) {
                     slot.session.shared().request_disconnect(reason);
                 } else if slot.held_until().is_some_and(|until| until <= now) {
                     slot.session.shared().attend();
@@ -88,9 +87,5 @@ impl<E: Engine> Worker<E> {
             }
             _ => {}
         }
-    }
-
-    pub(crate) fn session_config(&self) -> Arc<SessionConfig> {
-        self.link.service.session_config.clone()
     }
 }

@@ -95,8 +95,9 @@ impl<E: Engine> Worker<E> {
     /// Pauses reading while the session's queues are above their high watermarks, and goes on below
     /// the low ones: what a peer can make us hold is bounded by them.
     fn regulate_reading(&mut self, slot: &mut Slot) {
-        let config = &self.link.service.session_config;
-        let low = config.send_low_watermark;
+        let config = slot.config();
+        let (high, low) = (config.send_high_watermark, config.send_low_watermark);
+        let receive_high = config.receive_high_watermark;
         let to_send = slot.session.shared().queued_bytes();
         let to_handle = slot
             .strand
@@ -104,9 +105,7 @@ impl<E: Engine> Worker<E> {
             .map_or(0, |strand| strand.queued_bytes());
         match slot.reading {
             Reading::Armed
-                if !slot.held.is_empty()
-                    || to_send > config.send_high_watermark
-                    || to_handle > config.receive_high_watermark =>
+                if !slot.held.is_empty() || to_send > high || to_handle > receive_high =>
             {
                 slot.reading = Reading::Paused;
                 self.link.counters.pauses.add(1);
@@ -116,7 +115,7 @@ impl<E: Engine> Worker<E> {
                 if slot.ending.is_none()
                     && slot.held.is_empty()
                     && to_send <= low
-                    && to_handle <= config.receive_high_watermark / 2 =>
+                    && to_handle <= receive_high / 2 =>
             {
                 slot.reading = Reading::Armed;
                 slot.last_received = self.engine.now();

@@ -38,6 +38,8 @@ pub(crate) enum Command {
         handler: Arc<dyn Handler>,
         done: ConnectDone,
     },
+    /// Sessions that begin from now on have these limits and times.
+    Reload(Arc<SessionConfig>),
     /// Answer: proof that the worker takes its turns.
     Ping(Arc<Answers>),
     /// Drain until the deadline, then reset what is left and end.
@@ -117,7 +119,11 @@ impl WorkerLink {
 /// What all workers of a service share.
 pub(crate) struct ServiceShared {
     pub(crate) config: ServiceConfig,
+    /// Limits and times of the sessions as they were at the start. Each worker has its own copy of
+    /// the present ones.
     pub(crate) session_config: Arc<SessionConfig>,
+    /// Sessions over all workers that are let in.
+    pub(crate) sessions_max: AtomicUsize,
     pub(crate) registry: Registry,
     pub(crate) pool: Option<EventPool>,
     pub(crate) admission: Admission,
@@ -147,6 +153,7 @@ impl ServiceShared {
             admission: Admission::new(config.protection.clone()),
             budget: Budget::new(config.protection.queued_bytes_limit(), config.sessions_max),
             rates: SessionRates::new(&config.protection),
+            sessions_max: AtomicUsize::new(config.sessions_max),
             config,
             registry: Registry::default(),
             pool,

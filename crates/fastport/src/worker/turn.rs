@@ -106,6 +106,7 @@ impl<E: Engine> Worker<E> {
                 let _ = reply.send(self.on_listen(address, handler));
             }
             Command::Connect { to, handler, done } => self.on_connect(to, handler, done),
+            Command::Reload(config) => self.session_config = config,
             Command::Ping(answers) => answers.add(),
             Command::Stop { deadline } => self.begin_stop(deadline),
         }
@@ -125,8 +126,7 @@ impl<E: Engine> Worker<E> {
     /// Makes sure that the wheel looks at the session no later than its next deadline.
     #[inline]
     pub(crate) fn file_deadline(&mut self, slot: &mut Slot) {
-        let config = &self.link.service.session_config;
-        let Some(deadline) = slot.next_deadline(config) else {
+        let Some(deadline) = slot.next_deadline() else {
             return;
         };
         if slot.looked_at.is_none_or(|at| deadline < at) {

@@ -120,3 +120,37 @@ pub(crate) fn a_port_in_use_is_an_error_that_names_it(setup: Setup) {
     peer.send(b"unharmed");
     assert_eq!(peer.receive(), b"unharmed");
 }
+
+/// Sessions that there are keep their limits; those that begin after a reload have the new ones.
+pub(crate) fn a_reload_counts_for_sessions_that_begin_after_it(setup: Setup) {
+    let host = setup.host(
+        |config| config.sessions_max = 2,
+        |session, packet| {
+            let _ = session.forward(&packet);
+        },
+    );
+    let mut old = host.connect();
+    old.send(b"here");
+    assert_eq!(old.receive(), b"here");
+    let mut changed = host.server.service().config().clone();
+    changed.session.idle_timeout = SHORT;
+    changed.sessions_max = 0;
+    let error = host.server.service().reload(&changed);
+    assert!(matches!(error, Err(Error::Config(error)) if error.key == "max_sessions"));
+    changed.sessions_max = 3;
+    host.server.service().reload(&changed).unwrap();
+    let mut new = host.connect();
+    assert_eq!(new.drain(), (Vec::new(), End::Fin));
+    drop(new);
+    assert_eq!(host.reason(), CloseReason::Idle);
+    old.send(b"still");
+    assert_eq!(old.receive(), b"still");
+    // Up to the new maximum are let in, and one more is not.
+    let mut peers: Vec<Peer> = (0..2).map(|_| host.connect()).collect();
+    for peer in &mut peers {
+        peer.send(b"in");
+        assert_eq!(peer.receive(), b"in");
+    }
+    let mut refused = host.connect();
+    assert_eq!(refused.drain().0, b"");
+}
