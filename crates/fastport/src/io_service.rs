@@ -85,7 +85,7 @@ impl IoService {
             Dispatch::Inline => None,
             Dispatch::Pool { workers } => Some(EventPool::start(workers)?),
         };
-        let shared = Arc::new(ServiceShared::new(config, pool));
+        let shared = Arc::new(ServiceShared::new(config, pool, Instant::now()));
         match choice.kind {
             #[cfg(target_os = "linux")]
             EngineKind::IoUring => Self::launch::<fastport_engine::UringEngine>(shared, choice),
@@ -130,6 +130,7 @@ impl IoService {
         for start in starts {
             start.send(peers.clone()).map_err(|_| Error::Stopped)?;
         }
+        let started = shared.started;
         Ok(Self {
             shared,
             links,
@@ -137,7 +138,7 @@ impl IoService {
             ended,
             choice,
             stopping: AtomicBool::new(false),
-            started: Instant::now(),
+            started,
         })
     }
 

@@ -49,16 +49,20 @@ pub struct Remains {
     pub strands: usize,
     /// Sessions that the limits of their address still count.
     pub admitted: usize,
+    /// Bytes that wait for peers as the service counts them.
+    pub queued: usize,
 }
 
 impl<E: Engine> Stepped<E> {
-    /// A service with a worker for each engine. Of `config` the engine, the number of workers and
+    /// A service with a worker for each engine, of which there is at least one. Of `config` the engine, the number of workers and
     /// the number of event workers have no effect; nothing is validated.
     #[must_use]
     pub fn new(config: ServiceConfig, engines: Vec<E>) -> Self {
         let pooled = matches!(config.dispatch, Dispatch::Pool { .. });
         let pool = pooled.then(EventPool::without_threads);
-        let shared = Arc::new(ServiceShared::new(config, pool));
+        // All of them begin at the same moment of the simulated time.
+        let started = engines[0].now();
+        let shared = Arc::new(ServiceShared::new(config, pool, started));
         let link = |(index, engine): (usize, &E)| {
             let mailbox = Mailbox::new(engine.waker());
             Arc::new(WorkerLink::new(index, mailbox, shared.clone()))
@@ -193,6 +197,7 @@ impl<E: Engine> Stepped<E> {
             counted: self.shared.sessions.load(Ordering::Relaxed),
             strands: self.ready_strands(),
             admitted: self.shared.admission.living(),
+            queued: self.shared.budget.queued(),
             ..Remains::default()
         };
         self.shared.registry.for_each(|_| remains.registered += 1);

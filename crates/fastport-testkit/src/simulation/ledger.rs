@@ -4,7 +4,7 @@
 //! order, each once; what a send accepted is what the peer must read, in order, and all of it if
 //! the peer sees our FIN.
 
-use super::plan::Ending;
+use super::plan::{Ending, Plan};
 use crate::check;
 use crate::sim_engine::wire::{End, Wire};
 use crate::verdict::Verdict;
@@ -23,6 +23,8 @@ pub struct Ledger {
     pub inbound: bool,
     /// What the handler does at first.
     pub greeting: u8,
+    /// Whether it is closed when it sends too fast.
+    pub is_rated: bool,
     pub(super) wire: Wire,
     verdict: Verdict,
     state: Mutex<State>,
@@ -47,6 +49,7 @@ struct State {
     requested: bool,
     panicked: bool,
     overflowed: bool,
+    over_budget: bool,
     garbage: bool,
     stopping: bool,
     connect_done: u32,
@@ -56,11 +59,12 @@ struct State {
 impl Ledger {
     /// An account of a connection that is about to be made.
     #[must_use]
-    pub fn new(wire: Wire, inbound: bool, greeting: u8, verdict: Verdict) -> Self {
+    pub fn new(wire: Wire, inbound: bool, greeting: u8, plan: &Plan, verdict: Verdict) -> Self {
         Self {
             id: wire.id(),
             inbound,
             greeting,
+            is_rated: !plan.limits.rate_delays && plan.limits.packet_rate[0] > 0,
             wire,
             verdict,
             state: Mutex::default(),
@@ -196,6 +200,8 @@ impl Ledger {
             CloseReason::Requested => state.requested,
             CloseReason::SendOverflow => state.overflowed,
             CloseReason::Protocol(_) => state.garbage,
+            CloseReason::MemoryLimit => state.over_budget,
+            CloseReason::RateLimited => self.is_rated && self.inbound,
             CloseReason::HandlerPanic => state.panicked,
             CloseReason::Stopping => state.stopping,
             CloseReason::Idle
@@ -242,6 +248,7 @@ impl Ledger {
                 state.owed_writable |= status == SendStatus::Backpressure;
             }
             Err(SendError::Overflow { .. }) => state.overflowed = true,
+            Err(SendError::OverBudget { .. }) => state.over_budget = true,
             Err(SendError::Disconnected) => {
                 check!(self.verdict, !open, "#{} is open and refuses", self.id);
             }

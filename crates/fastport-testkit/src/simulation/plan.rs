@@ -6,7 +6,7 @@
 use super::handler::BEHAVIOURS;
 use crate::random::Random;
 use crate::sim_engine::faults::Faults;
-use fastport::{Dispatch, Rate, ServiceConfig, SessionConfig};
+use fastport::{Dispatch, ProtectionConfig, Rate, RateAction, ServiceConfig, SessionConfig};
 use std::time::Duration;
 
 /// Everything that a run depends on.
@@ -63,6 +63,12 @@ pub struct Limits {
     pub send: [usize; 3],
     /// The strand's watermark.
     pub receive_high: usize,
+    /// Bytes that may wait for all peers together; 0 is no limit.
+    pub queued_bytes: usize,
+    /// Packets that a session may send in a second, and at once; 0 is no limit.
+    pub packet_rate: [u32; 2],
+    /// Whether what is above the rate waits, or ends the session.
+    pub rate_delays: bool,
     /// Milliseconds: idle, first packet, frame, write stall, flush, linger, connect.
     pub times_ms: [usize; 7],
 }
@@ -170,9 +176,16 @@ impl Plan {
             },
             ..ServiceConfig::default()
         };
-        // Rates are measured from a moment that is another in each process.
-        config.protection.accept_rate = Rate::OFF;
-        config.protection.address_accept_rate = Rate::OFF;
+        let [per_second, burst] = limits.packet_rate;
+        config.protection = ProtectionConfig {
+            packet_rate: Rate::new(per_second, burst),
+            rate_action: match limits.rate_delays {
+                true => RateAction::Delay,
+                false => RateAction::Disconnect,
+            },
+            queued_bytes_max: Some(limits.queued_bytes),
+            ..ProtectionConfig::default()
+        };
         config.engine_config.chunks = limits.chunks;
         config.engine_config.chunk_bytes = limits.chunk_bytes;
         config
@@ -191,6 +204,9 @@ impl Limits {
             sessions_max: concurrent_max,
             send: [high / 2, high, high * random.between(1, 4) + 100],
             receive_high: [50, 1000, 50_000][random.below(3)],
+            queued_bytes: [0, 0, 3000, 200_000][random.below(4)],
+            packet_rate: [[0, 1], [0, 1], [5, 2], [200, 4]][random.below(4)],
+            rate_delays: random.chance(700),
             times_ms: [
                 [1000, 60_000][random.below(2)],
                 [0, 0, 500][random.below(3)],

@@ -210,6 +210,7 @@ impl<'a> Run<'a> {
             wire.clone(),
             inbound,
             greeting,
+            self.plan,
             self.verdict.clone(),
         ));
         self.verdict.trace(format_args!(

@@ -140,14 +140,14 @@ pub(crate) struct ServiceShared {
     pub(crate) unhandled: Counter,
     pub(crate) undecodable: Counter,
     unhandled_logged: AtomicU64,
-    started: Instant,
+    pub(crate) started: Instant,
 }
 
 /// The next session id of the process.
 static NEXT_SESSION: AtomicU64 = AtomicU64::new(1);
 
 impl ServiceShared {
-    pub(crate) fn new(config: ServiceConfig, pool: Option<EventPool>) -> Self {
+    pub(crate) fn new(config: ServiceConfig, pool: Option<EventPool>, started: Instant) -> Self {
         Self {
             session_config: Arc::new(config.session.clone()),
             admission: Admission::new(config.protection.clone()),
@@ -164,7 +164,7 @@ impl ServiceShared {
             unhandled: Counter::default(),
             undecodable: Counter::default(),
             unhandled_logged: AtomicU64::new(0),
-            started: Instant::now(),
+            started,
         }
     }
 
