@@ -54,8 +54,9 @@ pub struct Remains {
 }
 
 impl<E: Engine> Stepped<E> {
-    /// A service with a worker for each engine, of which there is at least one. Of `config` the engine, the number of workers and
-    /// the number of event workers have no effect; nothing is validated.
+    /// A service with a worker for each engine, of which there is at least one. Of `config` the
+    /// engine, the number of workers and the number of event workers have no effect; nothing is
+    /// validated.
     #[must_use]
     pub fn new(config: ServiceConfig, engines: Vec<E>) -> Self {
         let pooled = matches!(config.dispatch, Dispatch::Pool { .. });
