@@ -6,6 +6,7 @@
 //! | [`live_alloc`] | an allocator that knows how much lives |
 //! | [`sim_engine`] | an engine without a kernel: seeded, virtual time, faults |
 //! | `simulation` | the whole session layer on it (feature `simulation`) |
+//! | `vanish` | a peer that is gone without a word (Linux) |
 //! | [`random`], [`verdict`] | decisions from a seed; the first violation and the trace |
 
 pub mod alloc_counter;
@@ -16,4 +17,6 @@ pub mod random;
 pub mod sim_engine;
 #[cfg(feature = "simulation")]
 pub mod simulation;
+#[cfg(target_os = "linux")]
+pub mod vanish;
 pub mod verdict;
