@@ -7,7 +7,9 @@
 mod ci;
 mod fuzz;
 mod instrumented;
+mod sanitizers;
 mod simulation;
+mod soak;
 mod tidy;
 
 use clap::{Parser, Subcommand};
@@ -30,6 +32,12 @@ enum Task {
     Fuzz(fuzz::FuzzArguments),
     /// Runs the session layer on simulated engines; one seed is shown step by step.
     Sim(simulation::Arguments),
+    /// Runs the tests of what has unsafe code under AddressSanitizer.
+    Asan,
+    /// Runs the tests of what threads share under ThreadSanitizer.
+    Tsan,
+    /// Loads real servers with honest and hostile clients, and reports what came of it.
+    Soak(soak::SoakArguments),
     /// Checks the rules of style that no compiler knows.
     Tidy {
         /// Lowers xtask/tidy-exceptions.txt to what is still needed; never raises it.
@@ -44,6 +52,9 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(&root),
         Task::Fuzz(arguments) => fuzz::run(&root, &arguments),
         Task::Sim(arguments) => simulation::run(&root, &arguments),
+        Task::Asan => sanitizers::address(&root),
+        Task::Tsan => sanitizers::thread(&root),
+        Task::Soak(arguments) => soak::run(&root, &arguments),
         Task::Tidy { shrink } => tidy::run(&root, shrink),
     };
     if passed {

@@ -55,18 +55,26 @@ impl<P> Drop for KernelMemory<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
+    use std::cell::Cell;
+
+    /// Counts its drops. Owns no memory: a sanitizer that looks for leaks finds none here.
+    struct Part<'a>(&'a Cell<u32>);
+
+    impl Drop for Part<'_> {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() + 1);
+        }
+    }
 
     #[test]
     fn what_the_kernel_may_hold_is_leaked_and_the_rest_freed() {
-        let held = Arc::new(());
-        drop(KernelMemory::new(held.clone()));
-        assert_eq!(Arc::strong_count(&held), 2);
+        let drops = Cell::new(0);
+        drop(KernelMemory::new(Part(&drops)));
+        assert_eq!(drops.get(), 0);
 
-        let free = Arc::new(());
-        let mut memory = KernelMemory::new(free.clone());
+        let mut memory = KernelMemory::new(Part(&drops));
         memory.release();
         drop(memory);
-        assert_eq!(Arc::strong_count(&free), 1);
+        assert_eq!(drops.get(), 1);
     }
 }

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-/// Time limits short enough that a soak of two minutes meets each of them often. Limits for strangers
-/// hold for this machine as well.
+/// Time limits short enough that a soak of two minutes meets each of them often. Limits for
+/// strangers hold for this machine as well.
 const SETTINGS: &str = "\
 [session]
 first_packet_timeout = \"4s\"
