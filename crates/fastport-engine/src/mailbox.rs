@@ -120,6 +120,18 @@ impl<T> Mailbox<T> {
         }
     }
 
+    /// Entries that were not taken yet, as of a moment ago. Any thread.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether there are none, likewise.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// The worker takes the oldest entry.
     pub fn take(&self) -> Option<T> {
         self.queue.pop()

@@ -13,7 +13,7 @@ use crate::stats::snapshot::StatsSnapshot;
 use crate::worker::link::{Answers, Command, ServiceShared, WorkerLink};
 use crate::worker::receive::panic_text;
 use crate::worker::{Peer, Worker};
-use crate::{CloseReason, Error, Handler};
+use crate::{CloseReason, Error, Handler, Monitor};
 use crossbeam_queue::SegQueue;
 use fastport_engine::{Choice, Drained, Engine, EngineConfig, EngineError, EngineKind, Mailbox};
 use parking_lot::{Condvar, Mutex};
@@ -293,18 +293,14 @@ impl IoService {
     /// Totals since the start.
     #[must_use]
     pub fn stats(&self) -> StatsSnapshot {
-        let mut sum = StatsSnapshot {
-            sessions: self.sessions() as u64,
-            broadcasts: self.shared.broadcasts.get(),
-            queued_bytes: self.shared.budget.queued() as u64,
-            unhandled: self.shared.unhandled.get(),
-            undecodable: self.shared.undecodable.get(),
-            ..StatsSnapshot::default()
-        };
-        for link in &self.links {
-            sum.add(&link.counters);
-        }
-        sum
+        StatsSnapshot::of(&self.shared, &self.links)
+    }
+
+    /// What watches the service from any thread, for as long as it likes.
+    #[must_use]
+    pub fn monitor(&self) -> Monitor {
+        let links = self.links.iter().cloned().collect();
+        Monitor::new(self.shared.clone(), links, self.choice.kind, self.started)
     }
 
     /// Blocks until the service was stopped by another thread or a worker has failed.

@@ -2,7 +2,7 @@
 //! many, how fast.
 //!
 //! ```text
-//!   accepted --> allow/deny --> trusted? --> address: sessions, rate --> rate of all --> session
+//!   accepted -> bans, allow/deny -> trusted? -> address: sessions, rate -> rate of all -> session
 //!                  |                              |                        |
 //!                  +------------ closed, counted by its RejectReason ------+
 //! ```
@@ -14,6 +14,7 @@
 
 pub(crate) mod address_set;
 pub(crate) mod admission;
+pub(crate) mod bans;
 pub(crate) mod budget;
 pub(crate) mod machine_memory;
 pub(crate) mod meter;

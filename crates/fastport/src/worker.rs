@@ -33,6 +33,7 @@ pub(crate) mod turn;
 use crate::config::SessionConfig;
 use crate::net::framer::PacketFramer;
 use crate::session::slot::{Connecting, Slot};
+use crate::stats::handler_times::Sampler;
 use accept::{Adoption, ListenerState};
 use crossbeam_queue::SegQueue;
 use fastport_engine::{Engine, Key, TimerWheel};
@@ -65,6 +66,8 @@ pub(crate) struct Worker<E: Engine> {
     pub(crate) session_config: Arc<SessionConfig>,
     pub(crate) stopping: Option<Stopping>,
     pub(crate) patience: Patience,
+    /// Which batches of packets are timed.
+    pub(crate) sampler: Sampler,
     /// How the bytes that wait for this worker's peers have changed since the last turn's end.
     pub(crate) queued_change: isize,
     /// Reused by the attention pass.
@@ -107,6 +110,7 @@ impl<E: Engine> Worker<E> {
             session_config,
             stopping: None,
             patience,
+            sampler: Sampler::default(),
             queued_change: 0,
             looking: Vec::new(),
         }

@@ -12,6 +12,7 @@ mod conformance {
     pub(crate) mod harness;
     pub(crate) mod lifecycle;
     pub(crate) mod limits;
+    pub(crate) mod operating;
     pub(crate) mod pressure;
     pub(crate) mod proxies;
     pub(crate) mod rates;
@@ -119,6 +120,10 @@ macro_rules! mount {
                 proxies: a_proxy_that_is_silent_is_turned_away,
                 proxies: a_header_from_anyone_else_is_no_header,
                 proxies: a_stop_does_not_wait_for_a_header,
+                operating: totals_and_pages_hold_while_sessions_churn,
+                operating: a_page_by_number_begins_where_a_walk_would,
+                operating: a_banned_address_begins_no_session_until_the_ban_ends,
+                operating: the_time_of_handlers_is_told,
                 connecting: a_connection_is_made,
                 connecting: a_refused_connection_is_told,
                 connecting: a_connection_that_takes_too_long_is_given_up,

@@ -6,6 +6,7 @@
 
 use crate::Error;
 use crate::dispatch::strand::Strand;
+use crate::stats::handler_times::{HandlerTimes, HandlerTimesSnapshot, Stopwatch};
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,6 +27,11 @@ struct ReadyState {
 }
 
 impl ReadyQueue {
+    /// Strands that wait for a thread.
+    pub(crate) fn len(&self) -> usize {
+        self.state.lock().ready.len()
+    }
+
     /// Puts a strand at the tail. The strand's own state keeps it from being in here twice.
     pub(crate) fn inject(&self, strand: Arc<Strand>) {
         let mut state = self.state.lock();
@@ -56,11 +62,6 @@ impl ReadyQueue {
 /// What a simulation does in place of the event workers.
 #[cfg(feature = "simulation")]
 impl ReadyQueue {
-    /// Strands that are ready.
-    pub(crate) fn len(&self) -> usize {
-        self.state.lock().ready.len()
-    }
-
     /// Takes the strand at `index`, which some event worker might be the first to run.
     pub(crate) fn take(&self, index: usize) -> Option<Arc<Strand>> {
         self.state.lock().ready.remove(index)
@@ -71,6 +72,7 @@ impl ReadyQueue {
 pub(crate) struct EventPool {
     queue: Arc<ReadyQueue>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    times: Vec<Arc<HandlerTimes>>,
 }
 
 impl EventPool {
@@ -79,18 +81,21 @@ impl EventPool {
     /// # Errors
     /// When the system gives no thread; those that were started end.
     pub(crate) fn start(workers: usize) -> Result<Self, Error> {
+        let times = std::iter::repeat_with(Arc::default);
         let pool = Self {
             queue: Arc::default(),
             threads: Mutex::default(),
+            times: times.take(workers).collect(),
         };
-        for index in 0..workers {
+        for (index, times) in pool.times.iter().enumerate() {
             let name = format!("fastport-event-{index}");
-            let queue = pool.queue.clone();
+            let (queue, times) = (pool.queue.clone(), times.clone());
             let thread = thread::Builder::new()
                 .name(name.clone())
                 .spawn(move || {
+                    let mut stopwatch = Stopwatch::new(times);
                     while let Some(strand) = queue.next() {
-                        strand.run(&queue);
+                        strand.run(&queue, &mut stopwatch);
                     }
                 })
                 .map_err(|source| Error::Thread { name, source })?;
@@ -105,6 +110,14 @@ impl EventPool {
         Self {
             queue: Arc::default(),
             threads: Mutex::default(),
+            times: Vec::new(),
+        }
+    }
+
+    /// Adds how long handlers took here.
+    pub(crate) fn add_times_to(&self, snapshot: &mut HandlerTimesSnapshot) {
+        for times in &self.times {
+            times.add_to(snapshot);
         }
     }
 

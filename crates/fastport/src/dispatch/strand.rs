@@ -14,6 +14,7 @@
 
 use crate::dispatch::event_pool::ReadyQueue;
 use crate::net::framer::{Framing, PacketFramer};
+use crate::stats::handler_times::Stopwatch;
 use crate::worker::receive::note_panic;
 use crate::{CloseReason, Packet, Session};
 use fastport_buffer::Chunk;
@@ -136,12 +137,14 @@ impl Strand {
     }
 
     /// Does what is queued, up to the budget. On an event worker.
-    pub(crate) fn run(self: Arc<Self>, ready: &ReadyQueue) {
-        self.run_within(Budget::begin(), ready);
+    pub(crate) fn run(self: Arc<Self>, ready: &ReadyQueue, stopwatch: &mut Stopwatch) {
+        let began = stopwatch.begin();
+        let packets = self.run_within(Budget::begin(), ready);
+        stopwatch.end(began, packets);
     }
 
-    /// As [`Strand::run`], with a budget of the caller's.
-    pub(crate) fn run_within(self: Arc<Self>, mut budget: Budget, ready: &ReadyQueue) {
+    /// As [`Strand::run`], with a budget of the caller's. Returns how many packets were handled.
+    pub(crate) fn run_within(self: Arc<Self>, mut budget: Budget, ready: &ReadyQueue) -> usize {
         let mut mine = std::mem::take(&mut self.inner.lock().queue);
         let mut stop = None;
         while stop.is_none()
@@ -150,6 +153,7 @@ impl Strand {
             stop = self.perform(work, &mut mine, &mut budget);
         }
         self.end_run(mine, stop, ready);
+        budget.packets
     }
 
     /// Puts back what was not done and decides what comes next.

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 /// A block of addresses: `10.0.0.0/8`, `2001:db8::/32`, or one address without a prefix.
-#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Copy, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct AddressBlock {
     base: IpAddr,
     prefix: u8,
@@ -29,6 +29,14 @@ impl AddressBlock {
     pub fn new(base: IpAddr, prefix: u8) -> Option<Self> {
         let most = if base.is_ipv4() { 32 } else { 128 };
         (prefix <= most && masked(base, prefix) == base).then_some(Self { base, prefix })
+    }
+
+    /// Whether the address is in the block. An IPv4 address that is mapped into IPv6 counts as the
+    /// IPv4 address.
+    #[must_use]
+    pub fn contains(self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        address.is_ipv4() == self.base.is_ipv4() && masked(address, self.prefix) == self.base
     }
 }
 
@@ -91,7 +99,7 @@ impl AddressSet {
     #[must_use]
     pub fn blocks(&self) -> Vec<AddressBlock> {
         let mut blocks: Vec<_> = self.blocks.iter().copied().collect();
-        blocks.sort_by_key(|block| (block.base, block.prefix));
+        blocks.sort_unstable();
         blocks
     }
 

@@ -9,12 +9,15 @@
 //! what is known of those that were here.
 
 use crate::config::ProtectionConfig;
+use crate::protection::address_set::AddressBlock;
+use crate::protection::bans::{Ban, Bans};
 use crate::protection::meter::Meter;
 use crate::protection::reject::RejectReason;
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What an admitted address is to the limits.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -64,6 +67,7 @@ struct Table {
 /// The decision, and what it remembers.
 pub(crate) struct Admission {
     config: RwLock<Arc<ProtectionConfig>>,
+    bans: Bans,
     table: Mutex<Table>,
 }
 
@@ -71,8 +75,24 @@ impl Admission {
     pub(crate) fn new(config: ProtectionConfig) -> Self {
         Self {
             config: RwLock::new(Arc::new(config)),
+            bans: Bans::default(),
             table: Mutex::default(),
         }
+    }
+
+    /// Lets no address of `block` in for `duration`, or for good. `now` is in nanoseconds.
+    pub(crate) fn ban(&self, block: AddressBlock, duration: Option<Duration>, now: u64) {
+        self.bans.add(block, duration, now);
+    }
+
+    /// Takes a ban back. Whether there was one.
+    pub(crate) fn unban(&self, block: AddressBlock) -> bool {
+        self.bans.remove(block)
+    }
+
+    /// The bans that hold at `now`.
+    pub(crate) fn bans(&self, now: u64) -> Vec<Ban> {
+        self.bans.list(now)
     }
 
     /// Connections from now on are held to these limits; sessions that there are stay.
@@ -88,6 +108,9 @@ impl Admission {
         now: u64,
         mut observe: impl FnMut(RejectReason),
     ) -> Result<Standing, RejectReason> {
+        if self.bans.hold(address, now) {
+            return Err(RejectReason::Banned);
+        }
         let config = &**self.config.read();
         if config.deny.contains(address)
             || !config.allow.is_empty() && !config.allow.contains(address)

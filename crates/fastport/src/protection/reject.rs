@@ -22,11 +22,13 @@ pub enum RejectReason {
     Memory,
     /// The PROXY header was wrong, or did not come in time.
     ProxyHeader,
+    /// An operator has shut the address out.
+    Banned,
 }
 
 impl RejectReason {
     /// The names of the codes, in their order, as metrics show them.
-    pub const NAMES: [&'static str; 8] = [
+    pub const NAMES: [&'static str; 9] = [
         "full",
         "stopping",
         "denied",
@@ -35,6 +37,7 @@ impl RejectReason {
         "accept_rate",
         "memory",
         "proxy_header",
+        "banned",
     ];
 
     /// The reason's number: stable, dense, the index of its counter.
@@ -49,6 +52,7 @@ impl RejectReason {
             Self::AcceptRate => 5,
             Self::Memory => 6,
             Self::ProxyHeader => 7,
+            Self::Banned => 8,
         }
     }
 
@@ -69,6 +73,7 @@ impl fmt::Display for RejectReason {
             Self::AddressRate => "the address connects too fast",
             Self::AcceptRate => "too many connect at once",
             Self::Memory => "too many bytes are queued",
+            Self::Banned => "the address is banned",
             Self::ProxyHeader => "the PROXY header is wrong or late",
         })
     }

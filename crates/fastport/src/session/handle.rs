@@ -230,6 +230,25 @@ impl Session {
         self.shared.bytes_out.get()
     }
 
+    /// Milliseconds from the start of the service to the moment when bytes last came, at most
+    /// 134 ms early; 0 when none ever did.
+    #[must_use]
+    pub fn last_received_ms(&self) -> u64 {
+        self.shared.received_at_ms()
+    }
+
+    /// Whether each packet and the end of this session is logged, at level info under the target
+    /// `fastport::trace`. Off at first. Any thread; a moment passes until the worker sees it.
+    pub fn set_traced(&self, traced: bool) {
+        self.shared.set_traced(traced);
+    }
+
+    /// Whether [`Session::set_traced`] turned logging on.
+    #[must_use]
+    pub fn is_traced(&self) -> bool {
+        self.shared.is_traced()
+    }
+
     /// Counts a packet whose id nothing handles; logged at most once a second, and dropped.
     pub fn note_unhandled(&self, id: PacketId) {
         self.shared.note_unhandled(id);

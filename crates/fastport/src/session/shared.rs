@@ -16,12 +16,18 @@ use parking_lot::Mutex;
 use std::any::Any;
 use std::cell::Cell;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Frames of at most so many bytes are encoded under the remote half's lock, so that they share
 /// blocks; larger ones before it is taken, so that a slow encoder does not hold up the worker.
 const ENCODE_UNDER_LOCK_MAX: usize = 2048;
+
+/// What the log calls the steps of a session that is traced.
+pub(crate) const TRACE: &str = "fastport::trace";
+
+/// See [`SessionShared::received_at`].
+const RECEIVED_SHIFT: u32 = 27;
 
 thread_local! {
     /// Set while this thread encodes under a remote half's lock.
@@ -51,6 +57,10 @@ pub(crate) struct SessionShared {
     /// The seed's `m_DisconnectRequested`: set once, by whoever is first.
     disconnect_requested: AtomicBool,
     reason: Mutex<Option<Requested>>,
+    /// What the session does is logged.
+    traced: AtomicBool,
+    /// When bytes last came, in units of 2^27 ns since the service started; 0 for never.
+    received_at: AtomicU32,
     attached: OnceLock<Box<dyn Any + Send + Sync>>,
     pub(crate) packets_in: Counter,
     pub(crate) bytes_in: Counter,
@@ -104,6 +114,8 @@ impl SessionShared {
             scheduled: AtomicBool::new(false),
             disconnect_requested: AtomicBool::new(false),
             reason: Mutex::new(None),
+            traced: AtomicBool::new(false),
+            received_at: AtomicU32::new(0),
             attached: OnceLock::new(),
             packets_in: Counter::default(),
             bytes_in: Counter::default(),
@@ -383,6 +395,38 @@ impl SessionShared {
     /// appends after the splice schedules again.
     pub(crate) fn unschedule(&self) {
         self.scheduled.swap(false, Ordering::AcqRel);
+    }
+
+    /// Whether what the session does is logged.
+    #[inline]
+    pub(crate) fn is_traced(&self) -> bool {
+        self.traced.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_traced(&self, traced: bool) {
+        self.traced.store(traced, Ordering::Relaxed);
+    }
+
+    /// Logs a packet of a session that is traced.
+    #[inline]
+    pub(crate) fn trace_packet(&self, id: PacketId, bytes: usize) {
+        if self.is_traced() {
+            tracing::info!(target: TRACE, session = %self.id, packet = %id, bytes, "received");
+        }
+    }
+
+    /// Bytes came `now` nanoseconds after the service started. Owner only.
+    #[inline]
+    pub(crate) fn note_received(&self, now: u64) {
+        // 18 years fit; a session that received at once has not received never.
+        let unit = ((now >> RECEIVED_SHIFT) as u32).max(1);
+        self.received_at.store(unit, Ordering::Relaxed);
+    }
+
+    /// Milliseconds from the service's start to the last bytes received, 134 ms exact; 0 for never.
+    pub(crate) fn received_at_ms(&self) -> u64 {
+        let units = u64::from(self.received_at.load(Ordering::Relaxed));
+        (units << RECEIVED_SHIFT) / 1_000_000
     }
 
     /// Attaches the application's value once.

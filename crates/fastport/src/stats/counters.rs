@@ -1,5 +1,6 @@
 //! A worker's counters. Only their worker writes them; any thread may read.
 
+use crate::stats::handler_times::HandlerTimes;
 use crate::{CloseReason, RejectReason};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -44,6 +45,7 @@ pub(crate) struct WorkerCounters {
     pub(crate) turns: Counter,
     pub(crate) submits: Counter,
     pub(crate) pauses: Counter,
+    pub(crate) handler_times: HandlerTimes,
     pub(crate) shared_queued: Counter,
     pub(crate) packets_over_rate: Counter,
     pub(crate) packets_delayed: Counter,

@@ -1,7 +1,11 @@
 //! What a service has done so far, summed over its workers at one moment.
 
 use crate::stats::counters::WorkerCounters;
+use crate::stats::handler_times::HandlerTimesSnapshot;
+use crate::worker::link::{ServiceShared, WorkerLink};
 use crate::{CloseReason, RejectReason};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Totals since the service started. They never fall; sums over workers are not one instant's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,11 +65,31 @@ pub struct StatsSnapshot {
     pub unhandled: u64,
     /// Payloads that did not decode.
     pub undecodable: u64,
+    /// How long handlers took for a packet, in samples.
+    pub handler_times: HandlerTimesSnapshot,
     /// Ended sessions by [`CloseReason::code`]; the names are [`CloseReason::NAMES`].
     pub closed: [u64; CloseReason::NAMES.len()],
 }
 
 impl StatsSnapshot {
+    pub(crate) fn of(service: &ServiceShared, workers: &[Arc<WorkerLink>]) -> Self {
+        let mut sum = Self {
+            sessions: service.sessions.load(Ordering::Relaxed) as u64,
+            broadcasts: service.broadcasts.get(),
+            queued_bytes: service.budget.queued() as u64,
+            unhandled: service.unhandled.get(),
+            undecodable: service.undecodable.get(),
+            ..Self::default()
+        };
+        for worker in workers {
+            sum.add(&worker.counters);
+        }
+        if let Some(pool) = &service.pool {
+            pool.add_times_to(&mut sum.handler_times);
+        }
+        sum
+    }
+
     pub(crate) fn add(&mut self, worker: &WorkerCounters) {
         self.accepted += worker.accepted.get();
         self.connected += worker.connected.get();
@@ -80,6 +104,7 @@ impl StatsSnapshot {
         self.turns += worker.turns.get();
         self.submits += worker.submits.get();
         self.pauses += worker.pauses.get();
+        worker.handler_times.add_to(&mut self.handler_times);
         self.shared_queued += worker.shared_queued.get();
         self.packets_over_rate += worker.packets_over_rate.get();
         self.packets_delayed += worker.packets_delayed.get();

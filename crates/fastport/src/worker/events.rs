@@ -2,6 +2,7 @@
 
 use crate::dispatch::strand::Work;
 use crate::session::send_queue::reclaim;
+use crate::session::shared::TRACE;
 use crate::session::slot::{Phase, Reading, Slot};
 use crate::worker::Worker;
 use crate::worker::receive::note_panic;
@@ -156,6 +157,9 @@ impl<E: Engine> Worker<E> {
         }
         shared.worker.service.registry.remove(shared.id);
         tracing::debug!(session = %shared.id, %reason, "session ended");
+        if shared.is_traced() {
+            tracing::info!(target: TRACE, session = %shared.id, %reason, "ended");
+        }
     }
 }
 

@@ -36,6 +36,8 @@ impl<E: Engine> Worker<E> {
         self.link.counters.bytes_in.add(chunk.len() as u64);
         slot.last_received = self.engine.now();
         slot.session.shared().bytes_in.add(chunk.len() as u64);
+        let now = self.link.service.nanoseconds(slot.last_received);
+        slot.session.shared().note_received(now);
         if slot.ending.is_some() || !slot.takes_input() {
             self.engine.recycle(chunk);
         } else if slot.held.is_empty() {
@@ -63,13 +65,19 @@ impl<E: Engine> Worker<E> {
             self.begin_meters(slot);
         }
         let before = slot.session.shared().packets_in.get();
+        let mut began = None;
         let parsed = if slot.strand.is_some() {
             slot.push_frames(&self.framer, &chunk, self.link.is_chunk_scarce())
         } else {
+            began = self.sampler.begin();
             slot.deliver_inline(&self.framer, &chunk)
         };
         let packets = slot.session.shared().packets_in.get() - before;
         self.link.counters.packets_in.add(packets);
+        if let Some(began) = began.filter(|_| packets > 0) {
+            let times = &self.link.counters.handler_times;
+            times.record(began.elapsed(), packets);
+        }
         match parsed {
             Parsed::All => self.engine.recycle(chunk),
             Parsed::Ended => {
@@ -312,6 +320,7 @@ fn judge(
     id: PacketId,
     bytes: usize,
 ) -> Verdict {
+    session.shared().trace_packet(id, bytes);
     let Some(meters) = meters else {
         return Verdict::Deliver;
     };
@@ -326,6 +335,7 @@ fn judge_carried(
     id: PacketId,
     bytes: usize,
 ) -> Verdict {
+    session.shared().trace_packet(id, bytes);
     let Some(meters) = meters else {
         return Verdict::Deliver;
     };

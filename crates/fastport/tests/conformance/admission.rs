@@ -123,5 +123,5 @@ pub(crate) fn the_trusted_are_not_counted(setup: Setup) {
         },
     );
     let _peers = [served(&host, 1), served(&host, 1), served(&host, 1)];
-    assert_eq!(host.server.stats().observed, [0; 8]);
+    assert_eq!(host.server.stats().observed, [0; RejectReason::NAMES.len()]);
 }
