@@ -8,6 +8,7 @@ mod ci;
 mod fuzz;
 mod instrumented;
 mod sanitizers;
+mod sbom;
 mod simulation;
 mod soak;
 mod tidy;
@@ -38,6 +39,8 @@ enum Task {
     Tsan,
     /// Loads real servers with honest and hostile clients, and reports what came of it.
     Soak(soak::SoakArguments),
+    /// Writes the bill of materials of the released program, deploy/fastport.cdx.json.
+    Sbom,
     /// Checks the rules of style that no compiler knows.
     Tidy {
         /// Lowers xtask/tidy-exceptions.txt to what is still needed; never raises it.
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Task::Asan => sanitizers::address(&root),
         Task::Tsan => sanitizers::thread(&root),
         Task::Soak(arguments) => soak::run(&root, &arguments),
+        Task::Sbom => sbom::write(&root),
         Task::Tidy { shrink } => tidy::run(&root, shrink),
     };
     if passed {

@@ -73,6 +73,15 @@ fn check(root: &Path, shrink: bool) -> io::Result<Vec<String>> {
         let text = fs::read_to_string(root.join(page))?;
         findings.extend(named_tests::unknown(page, &text, &sources));
     }
+    if !crate::sbom::is_current(root)? {
+        findings.push(Finding {
+            rule: "bill-of-materials",
+            path: crate::sbom::FILE.to_owned(),
+            line: 1,
+            amount: 1,
+            message: "not what Cargo.lock says: run `cargo xtask sbom` and commit it".to_owned(),
+        });
+    }
     let list = root.join(EXCEPTIONS_FILE);
     let exceptions = match Exceptions::parse(&fs::read_to_string(&list)?) {
         Ok(exceptions) => exceptions,

@@ -1,6 +1,7 @@
 //! The server under systemd: the unit, and the notify protocol against a socket that the test owns.
 #![cfg(target_os = "linux")]
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -214,6 +215,91 @@ fn systemd_understands_the_units() {
         );
     }
     std::fs::remove_dir_all(folder).expect("the folder");
+}
+
+/// The calls of a group as systemd names them, and those of the groups in it.
+fn system_calls(group: &str) -> Option<BTreeSet<String>> {
+    let output = Command::new("systemd-analyze")
+        .args(["syscall-filter", group])
+        .output()
+        .ok()?;
+    let text = String::from_utf8(output.stdout).expect("text");
+    let lines = text.lines().skip(1).map(str::trim);
+    let mut calls = BTreeSet::new();
+    for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if line.starts_with('@') {
+            calls.extend(system_calls(line)?);
+        } else {
+            calls.insert(line.to_owned());
+        }
+    }
+    Some(calls)
+}
+
+/// A filter that lacked one of them would take an engine away, or what a start needs.
+#[test]
+fn the_filter_of_the_unit_permits_both_engines() {
+    let unit = unit(&[]);
+    let mut permitted = BTreeSet::new();
+    for filter in unit
+        .lines()
+        .filter_map(|line| line.strip_prefix("SystemCallFilter="))
+    {
+        let (is_denied, groups) = match filter.strip_prefix('~') {
+            Some(groups) => (true, groups),
+            None => (false, filter),
+        };
+        for group in groups.split(' ') {
+            let Some(calls) = system_calls(group) else {
+                eprintln!("SKIPPED: systemd-analyze does not start");
+                return;
+            };
+            assert!(!calls.is_empty(), "{group} is no group of this systemd");
+            if is_denied {
+                permitted = permitted.difference(&calls).cloned().collect();
+            } else {
+                permitted.extend(calls);
+            }
+        }
+    }
+    for needed in [
+        "io_uring_setup",
+        "io_uring_enter",
+        "io_uring_register",
+        "epoll_create1",
+        "epoll_ctl",
+        "epoll_pwait",
+        "epoll_wait",
+        "eventfd2",
+        "accept4",
+        "sendmsg",
+        "recvfrom",
+        "prlimit64",
+        "clone3",
+        "sched_getaffinity",
+    ] {
+        assert!(permitted.contains(needed), "{needed}");
+    }
+    assert!(!permitted.contains("mount") && !permitted.contains("setuid"));
+}
+
+/// What systemd makes of the hardening: below 2.0 of 10 is what its own services have.
+#[test]
+fn the_unit_exposes_little() {
+    let folder = std::env::temp_dir().join(format!("fastport-exposure-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let path = folder.join("fastport.service");
+    let text = unit(&[]).replace("/usr/local/bin/fastport", env!("CARGO_BIN_EXE_fastport"));
+    std::fs::write(&path, text).expect("a unit");
+    let output = Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--threshold=20"])
+        .arg(&path)
+        .output();
+    std::fs::remove_dir_all(folder).expect("the folder");
+    match output {
+        Ok(output) => assert!(output.status.success(), "{output:?}"),
+        Err(error) => eprintln!("SKIPPED: systemd-analyze does not start: {error}"),
+    }
 }
 
 #[test]
