@@ -233,6 +233,10 @@ pub(crate) struct BenchArguments {
     /// ports of its own, which run out at 28,000 connections to one.
     #[arg(long, value_name = "ADDR", default_value = DEFAULT_ADDRESS, value_delimiter = ',')]
     pub(crate) connect: Vec<String>,
+    /// Compare two servers: their runs take turns, and ratios are shown with their confidence
+    /// intervals.
+    #[arg(long, value_names = ["A", "B"], num_args = 2, conflicts_with = "connect")]
+    pub(crate) compare: Vec<String>,
     /// What the sessions do.
     #[arg(long, value_enum, default_value_t = Scenario::Steady)]
     pub(crate) scenario: Scenario,
@@ -277,9 +281,10 @@ pub(crate) struct BenchArguments {
     /// Raw echo (0x0002) instead of BenchmarkRequest: no codec on either side.
     #[arg(long)]
     pub(crate) raw: bool,
-    /// Number of runs; best, worst, mean, median and standard deviation are shown over them.
-    #[arg(long, value_name = "N", default_value = "1", value_parser = count(1, 1_000))]
-    pub(crate) runs: usize,
+    /// Number of runs [default: 1, with --compare 10]; best, worst, mean, median and standard
+    /// deviation are shown over them.
+    #[arg(long, value_name = "N", value_parser = count(1, 1_000))]
+    pub(crate) runs: Option<usize>,
     /// Compare every byte of every response.
     ///
     /// With --raw it is also what notices a response too many: raw responses have no number.
@@ -288,6 +293,17 @@ pub(crate) struct BenchArguments {
     /// Append the runs to a CSV file; the header is written when the file is new.
     #[arg(long, value_name = "FILE.csv")]
     pub(crate) output: Option<PathBuf>,
+    /// Write a page with charts and what the machine is: one HTML file that needs nothing else.
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) report: Option<PathBuf>,
+    /// Fail, with status 1, when the median over the runs of the 99th percentile is longer, as in
+    /// 5ms.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) max_p99: Option<Duration>,
+    /// Fail, with status 1, only when a run loses more of its requests than so many percent;
+    /// without it any loss is a failure.
+    #[arg(long, value_name = "PERCENT", value_parser = parse_percent)]
+    pub(crate) max_loss: Option<f64>,
     /// Print one JSON object on stdout instead of the table.
     #[arg(long)]
     pub(crate) json: bool,
@@ -388,6 +404,15 @@ fn parse_service(name: &str) -> Result<String, String> {
     }
 }
 
+fn parse_percent(text: &str) -> Result<f64, String> {
+    text.trim_end_matches('%')
+        .trim_end()
+        .parse()
+        .ok()
+        .filter(|percent| (0.0..=100.0).contains(percent))
+        .ok_or_else(|| "a number of percent from 0 to 100".into())
+}
+
 fn parse_rate(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
@@ -441,7 +466,7 @@ mod tests {
         );
         assert_eq!(
             (bench.sessions, bench.warmup, bench.io_threads, bench.runs),
-            (200, 0, 2, 3)
+            (200, 0, 2, Some(3))
         );
         assert!(bench.raw && bench.verify && bench.json);
     }
@@ -454,6 +479,8 @@ mod tests {
             "--payload-max 1",
             "--iterations 1 --duration 1s",
             "--rate 10 --inflight 2",
+            "--connect a:1 --compare a:1 b:1",
+            "--compare a:1",
         ] {
             assert_eq!(bench(flags).unwrap_err().exit_code(), 2, "{flags}");
         }
@@ -467,6 +494,9 @@ mod tests {
             ("--io-threads 0", "1..=1024"),
             ("--rate 0", "from 0.001"),
             ("--rate nan", "from 0.001"),
+            ("--max-loss 101", "0 to 100"),
+            ("--max-loss nan", "0 to 100"),
+            ("--max-p99 5", "number and a unit"),
             ("--duration 5", "number and a unit"),
             ("--iterations 0", "1..="),
         ] {

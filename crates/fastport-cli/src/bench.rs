@@ -13,10 +13,15 @@
 //! | [`churn`] | connections that end after one answer |
 //! | [`runner`] | a run from connect to report |
 //! | [`report`] | what was measured |
+//! | [`timeline`] | how it went over the time of the run |
+//! | [`compare`] | two servers beside each other |
+//! | [`limits`] | what makes the command fail |
 
 mod budget;
 mod churn;
+pub(crate) mod compare;
 mod flow;
+pub(crate) mod limits;
 mod load;
 mod pacer;
 pub(crate) mod payloads;
@@ -24,4 +29,5 @@ mod phase;
 pub(crate) mod plan;
 pub(crate) mod report;
 pub(crate) mod runner;
+pub(crate) mod timeline;
 mod wire;

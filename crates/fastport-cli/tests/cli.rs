@@ -139,6 +139,64 @@ fn an_open_loop_and_several_runs_are_reported() {
 }
 
 #[test]
+fn two_servers_are_compared_and_reported() {
+    let servers = [
+        Server::start(&["--workers", "1"]),
+        Server::start(&["--workers", "1"]),
+    ];
+    let [first, second] = servers.each_ref().map(Server::address);
+    let file = std::env::temp_dir().join(format!("fastport-report-{}.html", std::process::id()));
+    let path = file.to_str().unwrap();
+    let load = "--sessions 5 --iterations 200 --warmup 1 --runs 3 --json";
+    let mut arguments = vec!["bench", "--compare", &first, &second, "--report", path];
+    arguments.extend(load.split_whitespace());
+    let output = run(&arguments);
+    let out = text(&output.stdout);
+    assert!(output.status.success(), "{out}{}", text(&output.stderr));
+    for part in [
+        "\"second_is\"",
+        "\"rounds\":3",
+        "\"failed_runs\":0",
+        &first,
+        &second,
+    ] {
+        assert!(out.contains(part), "no {part} in {out}");
+    }
+    let page = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    for part in [&first, &second, "--compare", "p99.9", "</html>"] {
+        assert!(page.contains(part), "no {part} in {page}");
+    }
+    arguments.extend(["--max-loss", "0", "--max-p99", "1ns"]);
+    let output = run(&arguments);
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    assert!(
+        told.contains(&first) && told.contains("--max-p99 is 1ns"),
+        "{told}"
+    );
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[test]
+fn a_report_that_can_not_be_written_is_told_before_the_load() {
+    let server = Server::start(&["--workers", "1"]);
+    let folder = std::env::temp_dir().join(format!("fastport-none-{}", std::process::id()));
+    let file = folder.join("report.html");
+    let address = server.address();
+    let output = run(&[
+        "bench",
+        "--connect",
+        &address,
+        "--report",
+        file.to_str().unwrap(),
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("cannot write"), "{output:?}");
+    assert!(output.stdout.is_empty(), "{output:?}");
+}
+
+#[test]
 fn a_bench_whose_server_goes_away_is_a_failed_run() {
     let server = Server::start(&["--workers", "1"]);
     let address = server.address();

@@ -70,6 +70,7 @@ pub(super) fn run(plan: &Plan, addresses: &[SocketAddr]) -> Result<RunReport, Er
     let measured_ns = churn.clock.now_ns();
     churn.is_measuring.store(true, Ordering::Release);
     churn.measured.begin(measured_ns, plan.extent);
+    churn.recorder.lock().timeline.begin(measured_ns);
     let steps = match plan.extent {
         Extent::Requests(requests) => requests,
         Extent::Time(time) => u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
@@ -221,6 +222,7 @@ impl Churn {
             measured_elapsed_ns: recorded.last_response_ns.saturating_sub(measured_ns),
             first_loss: losses.first,
             latencies: recorded.latencies,
+            timeline: recorded.timeline,
         }
     }
 }
@@ -254,9 +256,7 @@ impl Handler for Churn {
                 let mut recorder = self.recorder.lock();
                 if visit.is_measured {
                     let latency_ns = now_ns.saturating_sub(visit.sent.at_ns);
-                    recorder.latencies.record(latency_ns);
-                    recorder.payload_bytes += payload.len() as u64;
-                    recorder.last_response_ns = now_ns;
+                    recorder.record(now_ns, latency_ns, payload.len());
                 } else {
                     recorder.warmup_responses += 1;
                 }

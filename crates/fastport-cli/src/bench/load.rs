@@ -9,6 +9,7 @@ use super::flow::{Flow, SessionLoad, Stage};
 use super::payloads::PayloadPool;
 use super::phase::Phase;
 use super::plan::Plan;
+use super::timeline::Timeline;
 use super::wire::{self, Wrong};
 use crate::clock::Clock;
 use crate::output::histogram::LatencyHistogram;
@@ -36,6 +37,7 @@ pub(crate) struct Load {
 #[derive(Clone, Debug)]
 pub(crate) struct Recorder {
     pub(crate) latencies: LatencyHistogram,
+    pub(crate) timeline: Timeline,
     pub(crate) warmup_responses: u64,
     pub(crate) wrong_responses: u64,
     pub(crate) payload_bytes: u64,
@@ -87,8 +89,11 @@ impl Load {
         debug_assert!(attached.is_ok(), "a session is made once");
     }
 
-    /// Lets the budget's time begin.
+    /// Lets the time of budget and timelines begin.
     pub(crate) fn begin_measuring(&self, now_ns: u64) {
+        for recorder in &self.recorders {
+            recorder.lock().timeline.begin(now_ns);
+        }
         self.budget.begin(now_ns, self.plan.extent);
     }
 
@@ -242,9 +247,8 @@ impl Handler for Load {
         if matches!(flow.stage, Stage::Warmup { .. }) {
             recorder.warmup_responses += 1;
         } else {
-            recorder.latencies.record(now_ns.saturating_sub(sent.at_ns));
-            recorder.payload_bytes += payload.len() as u64;
-            recorder.last_response_ns = now_ns;
+            let latency_ns = now_ns.saturating_sub(sent.at_ns);
+            recorder.record(now_ns, latency_ns, payload.len());
         }
         drop(recorder);
         self.send_next(session, &mut flow, now_ns);
@@ -273,6 +277,7 @@ impl Recorder {
     pub(crate) fn new() -> Self {
         Self {
             latencies: LatencyHistogram::new(),
+            timeline: Timeline::new(),
             warmup_responses: 0,
             wrong_responses: 0,
             payload_bytes: 0,
@@ -280,8 +285,18 @@ impl Recorder {
         }
     }
 
+    /// Counts a measured response.
+    #[inline]
+    pub(crate) fn record(&mut self, now_ns: u64, latency_ns: u64, payload_bytes: usize) {
+        self.latencies.record(latency_ns);
+        self.timeline.record(now_ns, latency_ns);
+        self.payload_bytes += payload_bytes as u64;
+        self.last_response_ns = now_ns;
+    }
+
     fn add(&mut self, other: &Self) {
         self.latencies.add(&other.latencies);
+        self.timeline.add(&other.timeline);
         self.warmup_responses += other.warmup_responses;
         self.wrong_responses += other.wrong_responses;
         self.payload_bytes += other.payload_bytes;

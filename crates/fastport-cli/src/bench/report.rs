@@ -1,6 +1,7 @@
 //! What a run measured, and how runs differ.
 
 use super::plan::Plan;
+use super::timeline::Timeline;
 use crate::output::histogram::LatencyHistogram;
 
 /// Bytes of a megabyte, as throughput is told.
@@ -13,6 +14,8 @@ pub(crate) struct RunReport {
     pub(crate) plan: Plan,
     /// Latencies of the measured responses.
     pub(crate) latencies: LatencyHistogram,
+    /// How it went over the time of the run.
+    pub(crate) timeline: Timeline,
     /// Mean size of the payloads in the pool.
     pub(crate) payload_mean_bytes: u64,
     /// Sessions that were made.
@@ -186,8 +189,11 @@ impl Spread {
 pub(crate) fn sample(packets_per_second: f64) -> RunReport {
     let responses = packets_per_second as u64;
     let mut latencies = LatencyHistogram::new();
+    let mut timeline = Timeline::new();
     for latency in 1..=responses.min(1_000) {
-        latencies.record(latency * 1_000_000_000 / responses);
+        let latency_ns = latency * 1_000_000_000 / responses;
+        latencies.record(latency_ns);
+        timeline.record(latency_ns, latency_ns);
     }
     RunReport {
         plan: Plan {
@@ -195,6 +201,7 @@ pub(crate) fn sample(packets_per_second: f64) -> RunReport {
             ..Plan::default()
         },
         latencies,
+        timeline,
         payload_mean_bytes: 64,
         connected_sessions: 3,
         connection_losses: 0,

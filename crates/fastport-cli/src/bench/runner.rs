@@ -260,5 +260,6 @@ fn report(
         measured_elapsed_ns: recorded.last_response_ns.saturating_sub(measured_start_ns),
         first_loss: losses.first,
         latencies: recorded.latencies,
+        timeline: recorded.timeline,
     }
 }

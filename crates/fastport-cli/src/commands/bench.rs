@@ -1,49 +1,63 @@
 //! `fastport bench`: runs the plan, shows and stores what it measured.
 
 use crate::arguments::BenchArguments;
+use crate::bench::compare::begins_with_second;
+use crate::bench::limits::Limits;
 use crate::bench::plan::Plan;
 use crate::bench::report::RunReport;
 use crate::bench::runner;
 use crate::failure::Failure;
-use crate::output::{csv, json, table};
+use crate::output::environment::Environment;
+use crate::output::{csv, json, report, table};
 use crate::{address, descriptors, logging, terminal};
 use fastport::Error;
+use std::fs::OpenOptions;
 use std::net::SocketAddr;
+use std::path::Path;
+
+/// Rounds of a comparison unless told otherwise: an interval from fewer is wide.
+const ROUNDS: usize = 10;
+
+/// A server that is put under load, and what came of it.
+struct Subject {
+    name: String,
+    addresses: Vec<SocketAddr>,
+    plan: Plan,
+    runs: Vec<RunReport>,
+}
 
 /// Runs the benchmark as often as asked.
 ///
 /// # Errors
-/// Wrong options, a server that can not be reached, a run with a loss.
+/// Wrong options, a server that can not be reached, a run with a loss or beyond a limit.
 pub(crate) fn run(arguments: &BenchArguments, log: Option<&str>) -> Result<(), Failure> {
-    let plan = Plan::new(arguments).map_err(Failure::Usage)?;
-    let addresses = arguments.connect.iter().map(|text| address::resolve(text));
-    let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
+    let mut subjects = subjects(arguments)?;
+    let rounds = rounds(arguments).map_err(Failure::Usage)?;
     let _log = logging::start(log, "warn")?;
-    let unwritable = |error| {
-        let path = arguments.output.as_deref().unwrap_or("".as_ref());
-        Failure::while_doing(format_args!("cannot write {}", path.display()), error)
-    };
     if let Some(path) = &arguments.output {
-        csv::check(path).map_err(unwritable)?;
+        csv::check(path).map_err(|error| unwritable(path, error))?;
     }
+    if let Some(path) = &arguments.report {
+        let file = OpenOptions::new().append(true).create(true).open(path);
+        file.map_err(|error| unwritable(path, error))?;
+    }
+    let environment = Environment::read(command_line());
     descriptors::raise_limit();
-    let mut runs = Vec::with_capacity(arguments.runs);
-    for _ in 0..arguments.runs {
-        let run = one_run(&plan, &addresses)?;
-        if !arguments.json {
-            terminal::say(table::run_table(&run));
+    for round in 0..rounds {
+        let mut order: Vec<usize> = (0..subjects.len()).collect();
+        if begins_with_second(round) {
+            order.reverse();
         }
-        if let Some(path) = &arguments.output {
-            csv::append(path, std::slice::from_ref(&run)).map_err(unwritable)?;
+        for index in order {
+            measure(&mut subjects[index], arguments)?;
         }
-        runs.push(run);
     }
-    if arguments.json {
-        terminal::say(json::object(&runs));
-    } else if runs.len() > 1 {
-        terminal::say(table::runs_table(&runs));
+    show(&subjects, arguments.json);
+    if let Some(path) = &arguments.report {
+        let page = report::page(&servers(&subjects), &environment);
+        std::fs::write(path, page).map_err(|error| unwritable(path, error))?;
     }
-    judge(&runs)
+    judge_all(&subjects, &limits(arguments))
 }
 
 /// One run, with an error that says what to do when nobody listens.
@@ -57,18 +71,120 @@ pub(crate) fn one_run(plan: &Plan, addresses: &[SocketAddr]) -> Result<RunReport
 }
 
 /// A run with a loss makes the command fail; the table has told why.
-pub(crate) fn judge(runs: &[RunReport]) -> Result<(), Failure> {
-    let failed: Vec<_> = runs.iter().filter(|run| run.is_failed()).collect();
-    match failed.first() {
-        None => Ok(()),
-        Some(first) => Err(Failure::Runtime(format!(
-            "{} of {} runs failed: {}",
-            failed.len(),
-            runs.len(),
-            first
-                .first_loss
-                .as_deref()
-                .unwrap_or("not everything came back")
-        ))),
+pub(crate) fn judge(runs: &[RunReport], limits: &Limits) -> Result<(), Failure> {
+    let broken = limits.broken_by(runs);
+    if broken.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Runtime(broken.join("; ")))
     }
+}
+
+/// The server that was asked for, or the two that are compared.
+fn subjects(arguments: &BenchArguments) -> Result<Vec<Subject>, Failure> {
+    let plan = Plan::new(arguments).map_err(Failure::Usage)?;
+    let subject = |name: String, texts: &[String], plan: Plan| {
+        let addresses = texts.iter().map(|text| address::resolve(text));
+        Ok(Subject {
+            name,
+            addresses: addresses.collect::<Result<_, Failure>>()?,
+            plan,
+            runs: Vec::new(),
+        })
+    };
+    if arguments.compare.is_empty() {
+        let name = arguments.connect.join(",");
+        return Ok(vec![subject(name, &arguments.connect, plan)?]);
+    }
+    let compared = arguments.compare.iter().map(|text| {
+        // The CSV has no column for the server.
+        let test_name = format!("{}@{text}", plan.test_name);
+        let plan = Plan {
+            test_name,
+            ..plan.clone()
+        };
+        subject(text.clone(), std::slice::from_ref(text), plan)
+    });
+    compared.collect()
+}
+
+fn rounds(arguments: &BenchArguments) -> Result<usize, String> {
+    match (arguments.runs, arguments.compare.is_empty()) {
+        (runs, true) => Ok(runs.unwrap_or(1)),
+        (Some(runs), false) if runs < 3 => Err(format!(
+            "--runs {runs}: an interval needs at least 3 rounds with --compare"
+        )),
+        (runs, false) => Ok(runs.unwrap_or(ROUNDS)),
+    }
+}
+
+fn limits(arguments: &BenchArguments) -> Limits {
+    Limits {
+        p99_max: arguments.max_p99,
+        loss_max: arguments.max_loss,
+    }
+}
+
+/// One run of a server; it is shown and stored at once, so that a later failure loses nothing.
+fn measure(subject: &mut Subject, arguments: &BenchArguments) -> Result<(), Failure> {
+    let run = one_run(&subject.plan, &subject.addresses)?;
+    if !arguments.json {
+        terminal::say(table::run_table(&run));
+    }
+    if let Some(path) = &arguments.output {
+        let appended = csv::append(path, std::slice::from_ref(&run));
+        appended.map_err(|error| unwritable(path, error))?;
+    }
+    subject.runs.push(run);
+    Ok(())
+}
+
+fn show(subjects: &[Subject], as_json: bool) {
+    match (subjects, as_json) {
+        ([first, second], true) => terminal::say(json::comparison([
+            (&first.name, &first.runs),
+            (&second.name, &second.runs),
+        ])),
+        ([first, second], false) => terminal::say(table::comparison([
+            (&first.name, &first.runs),
+            (&second.name, &second.runs),
+        ])),
+        ([subject], true) => terminal::say(json::object(&subject.runs)),
+        ([subject], false) if subject.runs.len() > 1 => {
+            terminal::say(table::runs_table(&subject.runs));
+        }
+        _ => {}
+    }
+}
+
+fn servers(subjects: &[Subject]) -> Vec<report::Server<'_>> {
+    let servers = subjects.iter().map(|subject| report::Server {
+        name: &subject.name,
+        runs: &subject.runs,
+    });
+    servers.collect()
+}
+
+/// Every server must keep the limits; with two it is said which did not.
+fn judge_all(subjects: &[Subject], limits: &Limits) -> Result<(), Failure> {
+    for subject in subjects {
+        judge(&subject.runs, limits).map_err(|failure| match subjects {
+            [_, _] => Failure::while_doing(&subject.name, failure),
+            _ => failure,
+        })?;
+    }
+    Ok(())
+}
+
+fn command_line() -> String {
+    let words = std::env::args_os().skip(1);
+    let words = words.map(|word| word.to_string_lossy().into_owned());
+    let words: Vec<_> = std::iter::once("fastport".to_owned())
+        .chain(words)
+        .collect();
+    words.join(" ")
+}
+
+fn unwritable(path: &Path, error: impl std::fmt::Display) -> Failure {
+    Failure::while_doing(format_args!("cannot write {}", path.display()), error)
 }

@@ -1,5 +1,6 @@
 //! `fastport demo`: a server and a benchmark in one process.
 
+use crate::bench::limits::Limits;
 use crate::bench::plan::{Extent, Plan};
 use crate::commands::bench;
 use crate::failure::Failure;
@@ -32,5 +33,5 @@ pub(crate) fn run(log: Option<&str>) -> Result<(), Failure> {
     let run = bench::one_run(&plan, &[address])?;
     service.stop(settings.drain_timeout);
     terminal::say(table::run_table(&run));
-    bench::judge(&[run])
+    bench::judge(&[run], &Limits::default())
 }

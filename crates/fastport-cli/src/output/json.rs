@@ -1,5 +1,6 @@
 //! Runs as one JSON object.
 
+use crate::bench::compare::{COLUMNS as COMPARED, CONFIDENCE, Ratio};
 use crate::bench::report::{RunReport, Spread, Value, median_run};
 use crate::output::csv::COLUMNS;
 use serde_json::{Map, Value as Json, json};
@@ -21,6 +22,29 @@ pub(crate) fn object(runs: &[RunReport]) -> Json {
         object.insert("summary".into(), summary(runs));
     }
     Json::Object(object)
+}
+
+/// Two servers: what each did as [`object`] has it, and the ratios of the second by the first.
+pub(crate) fn comparison(servers: [(&String, &Vec<RunReport>); 2]) -> Json {
+    let [(first, first_runs), (second, second_runs)] = servers;
+    let ratios = COMPARED.iter().map(|(column, more_is_better)| {
+        let ratio = Ratio::of(first_runs, second_runs, column).map(|ratio| {
+            json!({
+                "ratio": ratio.mean,
+                "low": ratio.low,
+                "high": ratio.high,
+                "rounds": ratio.rounds,
+                "second_is": ratio.verdict(*more_is_better).word(),
+            })
+        });
+        ((*column).to_owned(), ratio.unwrap_or(Json::Null))
+    });
+    json!({
+        "first": { "server": first, "result": object(first_runs) },
+        "second": { "server": second, "result": object(second_runs) },
+        "confidence_percent": CONFIDENCE,
+        "ratios": ratios.collect::<Map<_, _>>(),
+    })
 }
 
 fn run_object(run: &RunReport) -> Map<String, Json> {

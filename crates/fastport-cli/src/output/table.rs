@@ -1,5 +1,6 @@
 //! Runs as a table for people.
 
+use crate::bench::compare::{COLUMNS as COMPARED, CONFIDENCE, Ratio};
 use crate::bench::report::{RunReport, Spread};
 use crate::quantity::{show_count, show_ns};
 use std::fmt::Write;
@@ -85,6 +86,28 @@ pub(crate) fn runs_table(runs: &[RunReport]) -> String {
             "{failed} of {} runs FAILED and are left out above",
             runs.len()
         );
+    }
+    text
+}
+
+/// Two servers beside each other, second by first; below 1 is less.
+pub(crate) fn comparison(servers: [(&String, &Vec<RunReport>); 2]) -> String {
+    let [(first, first_runs), (second, second_runs)] = servers;
+    let mut text = format!("A {first}, B {second}: B by A, with {CONFIDENCE} % confidence\n");
+    for (column, more_is_better) in COMPARED {
+        // Writing to a String does not fail.
+        let _ = match Ratio::of(first_runs, second_runs, column) {
+            Some(ratio) => writeln!(
+                text,
+                "{column:>16}  {:.3}  ({:.3} to {:.3}, {} rounds)  {}",
+                ratio.mean,
+                ratio.low,
+                ratio.high,
+                ratio.rounds,
+                ratio.verdict(more_is_better).word()
+            ),
+            None => writeln!(text, "{column:>16}  too few rounds without a loss"),
+        };
     }
     text
 }
