@@ -102,6 +102,22 @@ pub enum WaitStrategy {
     Adaptive,
 }
 
+/// What happens to a service of which a worker died: a defect, in FastPort or below.
+///
+/// Either way the worker's sessions end with
+/// [`CloseReason::WorkerFailed`](crate::CloseReason::WorkerFailed), the failure is logged, and
+/// [`StopReport::failure`](crate::StopReport) has it.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum WorkerFailure {
+    /// [`IoService::wait`](crate::IoService::wait) returns the failure, so that the process ends
+    /// and a supervisor starts it again.
+    #[default]
+    Stop,
+    /// The other workers go on, and one of them listens where the dead one did. Nothing starts a
+    /// worker in its place. When the last one dies, it is as `Stop`.
+    GoOn,
+}
+
 /// Settings of an I/O service.
 #[derive(Clone, Debug)]
 pub struct ServiceConfig {
@@ -111,6 +127,8 @@ pub struct ServiceConfig {
     pub workers: usize,
     /// How handlers are run.
     pub dispatch: Dispatch,
+    /// What happens when a worker dies.
+    pub worker_failure: WorkerFailure,
     /// How an I/O worker waits when there is nothing to do.
     pub wait: WaitStrategy,
     /// For how long it looks again before it sleeps: 1 µs to 10 ms; not used by `Block`.
@@ -136,6 +154,7 @@ impl Default for ServiceConfig {
             engine: None,
             workers: cores,
             dispatch: Dispatch::Pool { workers: cores },
+            worker_failure: WorkerFailure::default(),
             wait: WaitStrategy::default(),
             spin_limit: Duration::from_micros(50),
             sessions_max: 10_000,

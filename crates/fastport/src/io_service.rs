@@ -4,12 +4,13 @@
 //! the fewest sessions; connectors go to that worker directly. A worker that dies is an error that
 //! [`IoService::wait`] and [`IoService::stop`] report, never silence.
 
-use crate::config::{Dispatch, ServiceConfig, SessionConfig};
+use crate::config::{Dispatch, ServiceConfig, SessionConfig, WorkerFailure};
 use crate::dispatch::event_pool::EventPool;
 use crate::rooms::everyone::Everyone;
 use crate::session::handle::{Session, SessionId};
 use crate::session::slot::ConnectDone;
 use crate::stats::snapshot::StatsSnapshot;
+use crate::worker::accept::ListenerState;
 use crate::worker::link::{Answers, Command, ServiceShared, WorkerLink};
 use crate::worker::receive::panic_text;
 use crate::worker::{Peer, Worker};
@@ -154,7 +155,8 @@ impl IoService {
     ) -> Result<SocketAddr, Error> {
         self.check_running()?;
         let (reply, answer) = channel();
-        self.links[0].mailbox.post(Command::Listen {
+        let first = self.living().next().ok_or(Error::Stopped)?;
+        first.mailbox.post(Command::Listen {
             address,
             handler,
             reply,
@@ -176,10 +178,8 @@ impl IoService {
         done: impl FnOnce(Result<Session, CloseReason>) + Send + 'static,
     ) -> Result<(), Error> {
         self.check_running()?;
-        let lightest = self
-            .links
-            .iter()
-            .min_by_key(|link| link.load.load(Ordering::Relaxed));
+        let living = self.living();
+        let lightest = living.min_by_key(|link| link.load.load(Ordering::Relaxed));
         let link = lightest.ok_or(Error::Stopped)?;
         link.load.fetch_add(1, Ordering::Relaxed);
         self.shared.sessions.fetch_add(1, Ordering::Relaxed);
@@ -280,14 +280,29 @@ impl IoService {
     /// runs inline: it would wait for itself.
     #[must_use]
     pub fn ping_workers(&self, limit: Duration) -> bool {
-        if self.ended.state.lock().workers > 0 {
-            return false;
-        }
+        let asked = match self.shared.config.worker_failure {
+            WorkerFailure::Stop => self.links.len(),
+            WorkerFailure::GoOn => self.living().count().max(1),
+        };
         let answers = Arc::new(Answers::default());
-        for link in &self.links {
+        for link in self.living() {
             link.mailbox.post(Command::Ping(answers.clone()));
         }
-        answers.wait_for(self.links.len(), limit)
+        self.living().count() >= asked && answers.wait_for(asked, limit)
+    }
+
+    /// Makes a worker die as if by a defect, so that what becomes of the others can be tested.
+    /// Returns at once.
+    #[doc(hidden)]
+    pub fn fail_worker(&self, index: usize) {
+        if let Some(link) = self.links.get(index) {
+            link.mailbox.post(Command::Fail);
+        }
+    }
+
+    /// The workers that have not ended.
+    fn living(&self) -> impl Iterator<Item = &Arc<WorkerLink>> {
+        self.links.iter().filter(|link| !link.has_failed())
     }
 
     /// Totals since the start.
@@ -309,7 +324,7 @@ impl IoService {
     /// The failure.
     pub fn wait(&self) -> Result<(), Error> {
         let mut state = self.ended.state.lock();
-        while state.workers < self.links.len() && state.failure.is_none() {
+        while !self.has_ended(&state) {
             self.ended.changed.wait(&mut state);
         }
         state.failure.take().map_or(Ok(()), Err)
@@ -319,12 +334,15 @@ impl IoService {
     /// ended.
     pub fn wait_for(&self, limit: Duration) -> bool {
         let mut state = self.ended.state.lock();
-        let has_ended =
-            |state: &EndedState| state.workers >= self.links.len() || state.failure.is_some();
-        if !has_ended(&state) {
+        if !self.has_ended(&state) {
             self.ended.changed.wait_for(&mut state, limit);
         }
-        has_ended(&state)
+        self.has_ended(&state)
+    }
+
+    fn has_ended(&self, state: &EndedState) -> bool {
+        let stops = self.shared.config.worker_failure == WorkerFailure::Stop;
+        state.workers >= self.links.len() || stops && state.failure.is_some()
     }
 
     /// Drains and ends the service: no new sessions, what was received is answered, queued bytes
@@ -367,7 +385,7 @@ impl IoService {
     }
 
     fn check_running(&self) -> Result<(), Error> {
-        if self.stopping.load(Ordering::Acquire) || self.ended.state.lock().failure.is_some() {
+        if self.stopping.load(Ordering::Acquire) || self.has_ended(&self.ended.state.lock()) {
             return Err(Error::Stopped);
         }
         Ok(())
@@ -428,7 +446,14 @@ fn run_worker<E: Engine>(
     if let Some(failure) = &failure {
         tracing::error!(worker = index, %failure, "an I/O worker failed");
     }
+    let goes_on = worker.link.service.config.worker_failure == WorkerFailure::GoOn;
+    let listeners = (goes_on && failure.is_some()).then(|| worker.take_listeners());
+    let heirs = worker.peers.clone();
     let drained = worker.finish();
+    // Now that the sockets are closed, another worker can listen there.
+    for listener in listeners.into_iter().flatten() {
+        bequeath(listener, &heirs);
+    }
     let mut state = ended.state.lock();
     state.workers += 1;
     if let Drained::Leaked { operations } = drained {
@@ -443,6 +468,21 @@ fn run_worker<E: Engine>(
         state.failure = failure;
     }
     ended.changed.notify_all();
+}
+
+/// Has the first worker that lives listen where a dead one did.
+fn bequeath<E: Engine>(listener: ListenerState, heirs: &[Peer<E>]) {
+    let ListenerState { address, handler } = listener;
+    let Some(heir) = heirs.iter().find(|heir| !heir.link.has_failed()) else {
+        return;
+    };
+    // It logs that it listens.
+    let (reply, _) = channel();
+    heir.link.mailbox.post(Command::Listen {
+        address,
+        handler,
+        reply,
+    });
 }
 
 /// The engine's sizes: as configured, for this worker's share of the sessions.

@@ -30,7 +30,7 @@ pub use client::{Client, ClientBuilder, ClientError};
 pub use close_reason::CloseReason;
 pub use config::{
     ConfigError, Dispatch, Profile, ProtectionConfig, ServiceConfig, SessionConfig, Undecodable,
-    WaitStrategy,
+    WaitStrategy, WorkerFailure,
 };
 pub use error::{Error, SendError, SendStatus};
 pub use fastport_buffer::SharedFrame;

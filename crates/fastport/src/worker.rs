@@ -80,6 +80,15 @@ pub(crate) struct Peer<E: Engine> {
     pub(crate) adoptions: SegQueue<Adoption<E>>,
 }
 
+impl<E: Engine> Peer<E> {
+    /// Closes the sockets on their way to a worker that has ended.
+    pub(crate) fn abandon_adoptions(&self) {
+        while self.adoptions.pop().is_some() {
+            self.link.forget_one();
+        }
+    }
+}
+
 /// A stop that is under way.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Stopping {
@@ -126,8 +135,30 @@ impl<E: Engine> Worker<E> {
         if place.as_ref().is_none_or(|slot| slot.key != key) {
             return;
         }
-        let Some(mut slot) = place.take() else { return };
-        act(self, &mut slot);
-        self.slots[key.index()] = Some(slot);
+        let Some(slot) = place.take() else { return };
+        let mut lent = Lent {
+            worker: self,
+            index: key.index(),
+            slot: Some(slot),
+        };
+        if let Some(slot) = &mut lent.slot {
+            act(lent.worker, slot);
+        }
+    }
+}
+
+/// A session that is out of its place; put back also by a panic, so that the worker's end finds it.
+struct Lent<'a, E: Engine> {
+    worker: &'a mut Worker<E>,
+    index: usize,
+    slot: Option<Box<Slot>>,
+}
+
+impl<E: Engine> Drop for Lent<'_, E> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(place) = self.worker.slots.get_mut(self.index) {
+            *place = self.slot.take();
+        }
     }
 }

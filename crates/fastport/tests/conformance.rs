@@ -8,6 +8,8 @@ mod conformance {
     pub(crate) mod closing;
     pub(crate) mod connecting;
     pub(crate) mod dispatching;
+    pub(crate) mod failing;
+    pub(crate) mod faults;
     pub(crate) mod framing;
     pub(crate) mod harness;
     pub(crate) mod lifecycle;
@@ -124,6 +126,18 @@ macro_rules! mount {
                 operating: a_page_by_number_begins_where_a_walk_would,
                 operating: a_banned_address_begins_no_session_until_the_ban_ends,
                 operating: the_time_of_handlers_is_told,
+                faults: a_reset_in_every_state_ends_the_session_once,
+                faults: the_end_behind_unread_bytes_comes_after_their_answers,
+                faults: a_storm_of_connections_leaves_nothing,
+                faults: the_smallest_engine_serves_everyone,
+                faults: a_blocked_event_pool_does_not_stop_the_io,
+                faults: a_worker_that_could_not_run_blames_nobody,
+                faults: a_panic_in_on_writable_ends_its_own_session,
+                faults: a_panic_of_whoever_connects_ends_its_own_session,
+                #[cfg(target_os = "linux")]
+                faults: a_peer_that_vanishes_is_noticed,
+                failing: a_worker_that_dies_is_told_of,
+                failing: the_others_go_on_if_so_set,
                 connecting: a_connection_is_made,
                 connecting: a_refused_connection_is_told,
                 connecting: a_connection_that_takes_too_long_is_given_up,
@@ -135,8 +149,9 @@ macro_rules! mount {
             }
         }
     };
-    (@cases $setup:expr; $($file:ident: $case:ident),* $(,)?) => {
+    (@cases $setup:expr; $($(#[$on:meta])* $file:ident: $case:ident),* $(,)?) => {
         $(
+            $(#[$on])*
             #[test]
             fn $case() {
                 crate::conformance::$file::$case($setup);

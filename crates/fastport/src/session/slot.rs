@@ -165,6 +165,18 @@ impl Slot {
         }
     }
 
+    /// Moves all time limits by `gap`, in which nothing could happen.
+    pub(crate) fn shift_deadlines(&mut self, gap: Duration) {
+        self.opened_at += gap;
+        self.last_received += gap;
+        self.last_progress += gap;
+        self.frame_started = self.frame_started.map(|at| at + gap);
+        match &mut self.phase {
+            Phase::Flushing { deadline } | Phase::Lingering { deadline } => *deadline += gap,
+            Phase::Open | Phase::Closing => {}
+        }
+    }
+
     /// The reason to end an open session now, if a time limit of it is over.
     pub(crate) fn overdue(&self, now: Instant) -> Option<CloseReason> {
         let mut deadlines = self.open_deadlines().into_iter().flatten();

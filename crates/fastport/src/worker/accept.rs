@@ -13,7 +13,8 @@ use std::sync::atomic::Ordering;
 
 /// A listener on its worker.
 pub(crate) struct ListenerState {
-    handler: Arc<dyn Handler>,
+    pub(crate) address: SocketAddr,
+    pub(crate) handler: Arc<dyn Handler>,
 }
 
 /// A connection on its way to the worker that will own it.
@@ -39,7 +40,8 @@ impl<E: Engine> Worker<E> {
             socket: self.link.service.socket_options().clone(),
         };
         let (key, address) = self.engine.listen(&on)?;
-        self.listeners.insert(key, ListenerState { handler });
+        self.listeners
+            .insert(key, ListenerState { address, handler });
         tracing::info!(%address, engine = E::NAME, worker = self.link.index, "listening");
         Ok(address)
     }
@@ -66,18 +68,33 @@ impl<E: Engine> Worker<E> {
             socket,
             handler: state.handler.clone(),
         };
-        let lightest = self
-            .peers
-            .iter()
-            .min_by_key(|peer| peer.link.load.load(Ordering::Relaxed));
-        let Some(peer) = lightest else { return };
+        let alive = self.peers.iter().filter(|peer| !peer.link.has_failed());
+        let lightest = alive.min_by_key(|peer| peer.link.load.load(Ordering::Relaxed));
+        let Some(peer) = lightest else {
+            // Not while this worker lives.
+            service.sessions.fetch_sub(1, Ordering::Relaxed);
+            return;
+        };
         peer.link.load.fetch_add(1, Ordering::Relaxed);
         if peer.link.index == self.link.index {
             self.on_adoption(adoption);
         } else {
             peer.adoptions.push(adoption);
             peer.link.mailbox.wake();
+            if peer.link.has_failed() {
+                peer.abandon_adoptions();
+            }
         }
+    }
+
+    /// Stops to listen, and tells where that was, for another worker that is to do so.
+    pub(crate) fn take_listeners(&mut self) -> Vec<ListenerState> {
+        let listeners = std::mem::take(&mut self.listeners);
+        for key in listeners.keys() {
+            self.abandoned.insert(*key);
+            self.engine.close(*key, CloseMode::Abort);
+        }
+        listeners.into_values().collect()
     }
 
     pub(crate) fn on_accept_failed(&mut self, error: &std::io::Error) {
@@ -165,8 +182,7 @@ impl<E: Engine> Worker<E> {
 
     /// Takes back the count of a connection that became no session.
     pub(crate) fn forget_one(&self) {
-        self.link.load.fetch_sub(1, Ordering::Relaxed);
-        self.link.service.sessions.fetch_sub(1, Ordering::Relaxed);
+        self.link.forget_one();
     }
 
     /// Makes a session of a connection. [`Worker::begin_session`] is next.

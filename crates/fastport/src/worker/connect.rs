@@ -2,9 +2,11 @@
 
 use crate::session::slot::{ConnectDone, Connecting};
 use crate::worker::Worker;
+use crate::worker::receive::{drop_panic, note_panic};
 use crate::{CloseReason, Handler};
 use fastport_engine::{CloseMode, Engine, EngineError, Key};
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 impl<E: Engine> Worker<E> {
@@ -16,7 +18,7 @@ impl<E: Engine> Worker<E> {
     ) {
         if self.stopping.is_some() {
             self.forget_one();
-            done.call(Err(CloseReason::Stopping));
+            tell_failed(done, CloseReason::Stopping);
             return;
         }
         match self.engine.connect(to, self.link.service.socket_options()) {
@@ -42,7 +44,7 @@ impl<E: Engine> Worker<E> {
                     EngineError::Connect { source, .. } => source.raw_os_error(),
                     _ => None,
                 };
-                done.call(Err(CloseReason::ConnectFailed { os_code }));
+                tell_failed(done, CloseReason::ConnectFailed { os_code });
             }
         }
     }
@@ -56,7 +58,11 @@ impl<E: Engine> Worker<E> {
         };
         self.link.counters.connected.add(1);
         let slot = self.make_slot(key, to, handler, false);
-        done.call(Ok(slot.session.clone()));
+        // A panic of the application's ends its session, not the worker.
+        let told = catch_unwind(AssertUnwindSafe(|| done.call(Ok(slot.session.clone()))));
+        if let Err(panic) = told {
+            note_panic(&slot.session, panic);
+        }
         self.begin_session(slot);
     }
 
@@ -69,6 +75,13 @@ impl<E: Engine> Worker<E> {
         self.abandoned.insert(key);
         self.engine.close(key, CloseMode::Abort);
         self.forget_one();
-        connecting.done.call(Err(reason));
+        tell_failed(connecting.done, reason);
+    }
+}
+
+/// Tells the application that there is no session. A panic of its is logged; the worker lives.
+fn tell_failed(done: ConnectDone, reason: CloseReason) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| done.call(Err(reason)))) {
+        drop_panic("the callback of a connect panicked", panic);
     }
 }

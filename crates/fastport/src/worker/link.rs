@@ -40,6 +40,8 @@ pub(crate) enum Command {
     },
     /// Sessions that begin from now on have these limits and times.
     Reload(Arc<SessionConfig>),
+    /// Die, as if by a defect: for tests of what becomes of the others.
+    Fail,
     /// Answer: proof that the worker takes its turns.
     Ping(Arc<Answers>),
     /// Drain until the deadline, then reset what is left and end.
@@ -77,6 +79,8 @@ pub(crate) struct WorkerLink {
     /// Sessions on this worker and sockets on their way to it.
     pub(crate) load: AtomicUsize,
     chunk_scarce: AtomicBool,
+    /// It takes nothing more: it died, or ended.
+    failed: AtomicBool,
     /// What waits for many of the worker's sessions at once.
     pub(crate) casts: Casts,
     /// Who of the worker's sessions hears it.
@@ -97,10 +101,28 @@ impl WorkerLink {
             counters: WorkerCounters::default(),
             load: AtomicUsize::new(0),
             chunk_scarce: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
             casts: Casts::default(),
             audience: OwnerCell::new(Audience::default()),
             service,
         }
+    }
+
+    /// Takes back the count of a connection that became no session, or of a session that ended.
+    pub(crate) fn forget_one(&self) {
+        self.load.fetch_sub(1, Ordering::Relaxed);
+        self.service.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether the worker has ended. Whoever hands something over looks after it did: either the
+    /// worker's end finds it, or this is seen.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::SeqCst)
+    }
+
+    /// The worker has ended.
+    pub(crate) fn set_failed(&self) {
+        self.failed.store(true, Ordering::SeqCst);
     }
 
     /// Whether holders of receive memory should copy; as of the worker's last receive.
@@ -188,7 +210,8 @@ impl ServiceShared {
     /// The workers that there are; none before all have started.
     pub(crate) fn workers(&self) -> Vec<Arc<WorkerLink>> {
         let links = self.links.get().into_iter().flatten();
-        links.filter_map(Weak::upgrade).collect()
+        let links = links.filter_map(Weak::upgrade);
+        links.filter(|link| !link.has_failed()).collect()
     }
 
     /// The moment of a time that [`ServiceShared::nanoseconds`] gave, or one after it.

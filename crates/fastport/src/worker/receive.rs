@@ -361,17 +361,25 @@ fn end(session: &Session, reason: CloseReason) -> Parsed {
     Parsed::Ended
 }
 
-/// Ends the session of a handler that panicked. The payload is dropped under a guard of its own,
-/// since its destructor may panic as well.
+/// Ends the session of a handler that panicked.
 pub(crate) fn note_panic(session: &Session, panic: Box<dyn std::any::Any + Send>) {
-    tracing::error!(session = %session.id(), "a handler panicked: {}", panic_text(&panic));
+    drop_panic(
+        &format!("a handler of session {} panicked", session.id()),
+        panic,
+    );
+    session
+        .shared()
+        .request_disconnect(CloseReason::HandlerPanic);
+}
+
+/// Logs a panic. The payload is dropped under a guard of its own, since its destructor may panic as
+/// well.
+pub(crate) fn drop_panic(what: &str, panic: Box<dyn std::any::Any + Send>) {
+    tracing::error!("{what}: {}", panic_text(&panic));
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
         // A destructor that panics with another such payload: leaked rather than let out.
         std::mem::forget(second);
     }
-    session
-        .shared()
-        .request_disconnect(CloseReason::HandlerPanic);
 }
 
 /// What a panic said, if it was text.

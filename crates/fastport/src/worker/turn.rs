@@ -13,6 +13,8 @@ const EVENTS_PER_TURN: usize = 4096;
 /// Turns between the order to stop and the end of the sessions: the kernel, which an engine asks in
 /// every other turn at least, delivers what it holds.
 const DRAIN_TURNS: u32 = 4;
+/// A worker that was late by so much was kept from running.
+const GAP_MIN: Duration = Duration::from_secs(1);
 /// How long an engine may take to let go of its memory at the end.
 const ENGINE_DRAIN: Duration = Duration::from_secs(5);
 
@@ -52,9 +54,11 @@ impl<E: Engine> Worker<E> {
     /// # Errors
     /// When the completion queue is lost.
     pub(crate) fn finish_turn(&mut self, wait: Wait) -> Result<(), Error> {
+        let before = self.engine.now();
         let waited = self.engine.submit_and_wait(wait);
         self.link.mailbox.unpark();
         waited?;
+        self.forgive_gap(before, wait);
         self.link.counters.turns.add(1);
         let receives = self.link.counters.receives.get();
         let mut works = self.take_adoptions() | self.link.casts.are_waiting();
@@ -84,6 +88,33 @@ impl<E: Engine> Worker<E> {
         Ok(())
     }
 
+    /// When the worker came back from waiting much later than it wanted to, it was kept from
+    /// running: the process was stopped, the machine too busy, or a handler blocked. Nobody else
+    /// is to blame for what did not happen meanwhile, so all time limits of sessions move by the
+    /// time since `before`, the last turn. Looks at every session; rare.
+    fn forgive_gap(&mut self, before: Instant, wait: Wait) {
+        let due = match wait {
+            Wait::Poll => before,
+            Wait::Until(due) => due.max(before),
+            // No session has a limit.
+            Wait::Forever => return,
+        };
+        let now = self.engine.now();
+        if now.saturating_duration_since(due) < GAP_MIN {
+            return;
+        }
+        let gap = now.saturating_duration_since(before);
+        tracing::warn!(
+            worker = self.link.index,
+            ?gap,
+            "the worker did not run; limits move"
+        );
+        self.for_each_slot(|worker, slot| {
+            slot.shift_deadlines(gap);
+            worker.file_deadline(slot);
+        });
+    }
+
     fn publish_queued(&mut self) {
         let change = std::mem::take(&mut self.queued_change);
         self.link.service.budget.publish(change);
@@ -108,6 +139,10 @@ impl<E: Engine> Worker<E> {
             Command::Connect { to, handler, done } => self.on_connect(to, handler, done),
             Command::Reload(config) => self.session_config = config,
             Command::Ping(answers) => answers.add(),
+            Command::Fail => {
+                self.for_each_slot(|_, _| panic!("asked to fail, in the middle of a session"));
+                panic!("asked to fail");
+            }
             Command::Stop { deadline } => self.begin_stop(deadline),
         }
     }
@@ -231,6 +266,7 @@ impl<E: Engine> Worker<E> {
     /// Ends the worker after [`Worker::run`]: sessions that are left (the engine failed, or a
     /// defect made the loop panic) are told, waiting adoptions are dropped, the engine is drained.
     pub(crate) fn finish(mut self) -> Drained {
+        self.link.set_failed();
         for index in 0..self.slots.len() {
             if let Some(slot) = self.slots[index].take() {
                 slot.session
@@ -246,9 +282,7 @@ impl<E: Engine> Worker<E> {
         }
         self.refuse_all_proxied(RejectReason::Stopping);
         let me = self.link.index;
-        while self.peers[me].adoptions.pop().is_some() {
-            self.forget_one();
-        }
+        self.peers[me].abandon_adoptions();
         // Sessions in there hold the worker.
         self.link.casts.close();
         self.link.audience.with(Audience::clear);

@@ -2,7 +2,7 @@
 
 use super::{Field, Key, Reload, count, lasting, plain, quoted, size, small, text, time, word};
 use crate::arguments::{DispatchKind, parse_engine};
-use fastport::{EngineKind, WaitStrategy};
+use fastport::{EngineKind, WaitStrategy, WorkerFailure};
 use std::time::Duration;
 
 const ENGINES: &[&str] = &["auto", "io_uring", "poll", "iocp"];
@@ -76,6 +76,25 @@ pub(super) static KEYS: &[Key] = &[
     )
     .about(
         "How an I/O worker waits: it sleeps, looks again for a while first, or does while it pays.",
+    ),
+    Key::new(
+        "server",
+        "worker_failure",
+        |s| {
+            quoted(match s.service.worker_failure {
+                WorkerFailure::Stop => "stop",
+                WorkerFailure::GoOn => "go_on",
+            })
+        },
+        word(&["stop", "go_on"], |s, v| {
+            s.service.worker_failure = match v {
+                "go_on" => WorkerFailure::GoOn,
+                _ => WorkerFailure::Stop,
+            };
+        }),
+    )
+    .about(
+        "What happens when a worker dies: the process ends, with status 70, or the others go on.",
     ),
     Key::new(
         "server",
