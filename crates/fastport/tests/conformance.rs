@@ -59,6 +59,7 @@ macro_rules! mount {
                 closing: what_came_before_fin_is_answered,
                 closing: fin_inside_a_frame_is_told,
                 closing: fin_inside_a_held_frame_is_told,
+                closing: a_message_that_is_encoded_too_long_is_refused,
                 connecting: a_reset_ends_the_session,
                 closing: a_reset_inside_a_frame_ends_the_session,
                 closing: a_reset_while_sending_ends_the_session,

@@ -102,7 +102,8 @@ impl Session {
     /// memory may hold anything before; `encode` must fill it.
     ///
     /// # Errors
-    /// [`SendError`]; `encode` was not called then.
+    /// [`SendError`]; nothing is queued then. On a thread that does not own the session, payloads
+    /// above 2 KiB are encoded before all is known: `encode` may have been called in vain.
     #[inline]
     pub fn send_with(
         &self,

@@ -153,16 +153,18 @@ impl SessionShared {
         });
         match (local, append) {
             (Some(outcome), _) => outcome,
-            (None, Some(append)) => self.enqueue_remote(bytes, append),
+            (None, Some(append)) => self.enqueue_remote(bytes, false, append),
             (None, None) => Err(SendError::InsideEncoder),
         }
     }
 
     /// Small frames are encoded under the lock, so that they share blocks; large ones before it is
-    /// taken, so that a slow encoder does not hold up the worker.
+    /// taken, so that a slow encoder does not hold up the worker. What `may_be_late` is queued also
+    /// when the end was asked for.
     fn enqueue_remote(
         self: &Arc<Self>,
         bytes: usize,
+        may_be_late: bool,
         append: impl FnOnce(&mut Pieces),
     ) -> Result<SendStatus, SendError> {
         if ENCODING.get() {
@@ -179,6 +181,11 @@ impl SessionShared {
             // Before the lock: what this thread has cast is posted.
             let after = self.worker.casts.to_wait_for();
             let mut remote = self.remote.lock();
+            // Looked at again, since much may have happened while it was encoded: under the lock,
+            // which the owner takes once more before it half-closes.
+            if !may_be_late && self.is_disconnect_requested() {
+                return Err(SendError::Disconnected);
+            }
             let remote = remote.get_or_insert_default();
             // The owner moves bytes between the halves under this lock: the sum is exact here.
             let before = self.local_bytes.load(Ordering::Relaxed) + remote.bytes();
@@ -246,7 +253,7 @@ impl SessionShared {
         });
         // An encoder of this very session made the worker apply its casts: from elsewhere, then.
         local
-            .unwrap_or_else(|| self.enqueue_remote(frame.len(), push).map(drop))
+            .unwrap_or_else(|| self.enqueue_remote(frame.len(), true, push).map(drop))
             .is_ok()
     }
 
@@ -441,9 +448,26 @@ impl SessionShared {
     /// Drops what is queued in both halves. Owner only.
     pub(crate) fn clear_queues(&self) {
         self.local.with(|queue| {
-            self.splice_until(queue, u64::MAX);
+            // Whatever `remote_bytes` says: a sender may be inside the lock.
+            let mut remote = self.remote.lock();
+            if let Some(remote) = &mut *remote {
+                remote.splice_into(&mut queue.pieces, u64::MAX);
+            }
             queue.pieces.clear();
+            self.local_bytes.store(queue.bytes(), Ordering::Relaxed);
+            self.remote_bytes.store(0, Ordering::Release);
         });
+    }
+
+    /// Whether nothing is queued and nothing will be any more, once the end was asked for: a sender
+    /// that is inside the lock is waited for, and whoever comes later finds the request. Owner only.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.queued_bytes() == 0
+            && self
+                .remote
+                .lock()
+                .as_ref()
+                .is_none_or(|half| half.bytes() == 0)
     }
 
     /// Counts a packet whose id nothing handles and logs it at most once a second.

@@ -45,7 +45,7 @@ impl<E: Engine> Worker<E> {
         };
         if slot.broken {
             self.close_now(slot, CloseMode::Abort);
-        } else if !slot.send_in_flight && slot.session.shared().queued_bytes() == 0 {
+        } else if !slot.send_in_flight && slot.session.shared().is_drained() {
             if slot.reading == Reading::Finished {
                 self.close_now(slot, CloseMode::Orderly);
             } else {

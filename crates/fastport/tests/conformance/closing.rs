@@ -77,6 +77,23 @@ pub(crate) fn fin_inside_a_held_frame_is_told(setup: Setup) {
     );
 }
 
+/// A message whose encoding outlives its session must not go out behind FIN, nor be lost silently.
+pub(crate) fn a_message_that_is_encoded_too_long_is_refused(setup: Setup) {
+    let host = setup.echo();
+    let mut peer = host.connect();
+    let session = host.accepted();
+    let mut seen = None;
+    let outcome = session.send_with(ID, 60_000, |memory| {
+        session.disconnect();
+        seen = Some(peer.drain());
+        memory.fill(7);
+    });
+    assert_eq!(seen, Some((Vec::new(), End::Fin)));
+    assert_eq!(outcome, Err(SendError::Disconnected));
+    drop(peer);
+    assert_eq!(host.reason(), CloseReason::Requested);
+}
+
 pub(crate) fn a_reset_inside_a_frame_ends_the_session(setup: Setup) {
     let host = setup.echo();
     let mut peer = host.connect();
