@@ -26,8 +26,13 @@ use std::time::Instant;
 pub struct Stepped<E: Engine> {
     shared: Arc<ServiceShared>,
     workers: Vec<(Identity, Worker<E>)>,
-    /// Stands for event workers and for other threads of the application.
-    elsewhere: Identity,
+}
+
+/// The event workers and other threads of a [`Stepped`] service. They run beside its workers: what
+/// runs here may take turns there.
+pub struct Elsewhere {
+    shared: Arc<ServiceShared>,
+    identity: Identity,
 }
 
 /// What of a service still exists.
@@ -84,7 +89,15 @@ impl<E: Engine> Stepped<E> {
         Self {
             workers: engines.into_iter().zip(links).map(worker).collect(),
             shared,
-            elsewhere: Identity::default(),
+        }
+    }
+
+    /// The other threads.
+    #[must_use]
+    pub fn elsewhere(&self) -> Elsewhere {
+        Elsewhere {
+            shared: self.shared.clone(),
+            identity: Identity::default(),
         }
     }
 
@@ -153,31 +166,6 @@ impl<E: Engine> Stepped<E> {
         self.workers[worker].1.is_finished()
     }
 
-    /// Strands that an event worker could run now.
-    #[must_use]
-    pub fn ready_strands(&self) -> usize {
-        self.shared.pool.as_ref().map_or(0, |p| p.queue().len())
-    }
-
-    /// Runs the ready strand at `index` for at most `packets` packets (1 to 64), as an event worker
-    /// would.
-    pub fn run_strand(&mut self, index: usize, packets: usize) {
-        let Some(pool) = &self.shared.pool else {
-            return;
-        };
-        let now = self.workers[0].1.engine.now();
-        if let Some(strand) = pool.queue().take(index) {
-            let budget = Budget::of_packets(packets, now);
-            self.elsewhere
-                .assume(|| strand.run_within(budget, pool.queue()));
-        }
-    }
-
-    /// Runs `act` as a thread that is neither a worker nor an event worker.
-    pub fn elsewhere<R>(&self, act: impl FnOnce() -> R) -> R {
-        self.elsewhere.assume(act)
-    }
-
     /// Totals since the start.
     #[must_use]
     pub fn stats(&self) -> StatsSnapshot {
@@ -196,7 +184,7 @@ impl<E: Engine> Stepped<E> {
     pub fn remains(&self) -> Remains {
         let mut remains = Remains {
             counted: self.shared.sessions.load(Ordering::Relaxed),
-            strands: self.ready_strands(),
+            strands: ready_strands(&self.shared),
             admitted: self.shared.admission.living(),
             queued: self.shared.budget.queued(),
             ..Remains::default()
@@ -218,6 +206,35 @@ impl<E: Engine> Stepped<E> {
             |(identity, worker): (Identity, Worker<E>)| identity.assume(|| worker.finish());
         self.workers.into_iter().map(finish).collect()
     }
+}
+
+impl Elsewhere {
+    /// Strands that an event worker could run now.
+    #[must_use]
+    pub fn ready_strands(&self) -> usize {
+        ready_strands(&self.shared)
+    }
+
+    /// Runs the ready strand at `index` for at most `packets` packets (1 to 64), as an event worker
+    /// would.
+    pub fn run_strand(&self, index: usize, packets: usize) {
+        let Some(pool) = &self.shared.pool else {
+            return;
+        };
+        if let Some(strand) = pool.queue().take(index) {
+            let budget = Budget::of_packets(packets, self.shared.started);
+            self.assume(|| strand.run_within(budget, pool.queue()));
+        }
+    }
+
+    /// Runs `act` as a thread that is no worker.
+    pub fn assume<R>(&self, act: impl FnOnce() -> R) -> R {
+        self.identity.assume(act)
+    }
+}
+
+fn ready_strands(shared: &ServiceShared) -> usize {
+    shared.pool.as_ref().map_or(0, |pool| pool.queue().len())
 }
 
 /// Frees the memory that this thread keeps for reuse.

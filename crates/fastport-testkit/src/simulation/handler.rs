@@ -5,6 +5,7 @@
 //! the session layer.
 
 use super::directory::Directory;
+use super::interlude::interlude;
 use super::ledger::{Ledger, frame};
 use fastport::{CloseReason, Handler, Packet, Session, SharedFrame};
 use std::sync::Arc;
@@ -36,10 +37,12 @@ pub enum Behaviour {
     ForwardToOther,
     /// Ends another session.
     DisconnectOther,
+    /// Sends a large message whose encoding takes long.
+    ReplySlowly,
 }
 
 /// All behaviours, by the byte that names them.
-pub const BEHAVIOURS: [Behaviour; 12] = [
+pub const BEHAVIOURS: [Behaviour; 13] = [
     Behaviour::Ignore,
     Behaviour::Forward,
     Behaviour::Reply,
@@ -52,6 +55,7 @@ pub const BEHAVIOURS: [Behaviour; 12] = [
     Behaviour::SendToOther,
     Behaviour::ForwardToOther,
     Behaviour::DisconnectOther,
+    Behaviour::ReplySlowly,
 ];
 
 /// Greetings: what happens when a session begins.
@@ -143,6 +147,9 @@ impl SimHandler {
                     forward(&ledger, &session, packet);
                 }
             }
+            Some(Behaviour::ReplySlowly) => {
+                ledger.send_slowly(session, size % 500, interlude);
+            }
             Some(Behaviour::DisconnectOther) => {
                 if let Some((ledger, session)) = other() {
                     ledger.disconnect(&session);
@@ -169,6 +176,9 @@ impl Handler for SimHandler {
         };
         ledger.enter(session, "packet", true);
         ledger.on_packet(packet.frame());
+        if asks_for_interlude(packet) {
+            interlude();
+        }
         self.act(ledger, session, packet);
         ledger.leave(false);
     }
@@ -198,6 +208,11 @@ impl Handler for SimHandler {
             simulated_panic();
         }
     }
+}
+
+/// Whether others do something while this packet is handled.
+fn asks_for_interlude(packet: Packet<'_>) -> bool {
+    packet.payload().last().is_some_and(|byte| byte % 3 == 0)
 }
 
 fn forward(ledger: &Ledger, session: &Session, packet: Packet<'_>) {

@@ -11,6 +11,9 @@ use crate::verdict::Verdict;
 use fastport::{CloseReason, PacketId, SendError, SendStatus, Session};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// Payloads of so many bytes are encoded outside the lock of their session.
+const LARGE: usize = 2049;
+
 /// The packet id of all frames.
 pub(super) const ID: PacketId = PacketId::new(0x1234);
 
@@ -225,6 +228,18 @@ impl Ledger {
         self.account(session, frame(payload), || session.send_bytes(ID, payload))
     }
 
+    /// Sends a payload so large that it is encoded before any lock is taken, with `meanwhile` in
+    /// the middle of it.
+    pub fn send_slowly(&self, session: &Session, size: usize, meanwhile: impl FnOnce()) -> bool {
+        let payload = vec![size as u8; LARGE + size];
+        self.account(session, frame(&payload), || {
+            session.send_with(ID, payload.len(), |memory| {
+                memory.copy_from_slice(&payload);
+                meanwhile();
+            })
+        })
+    }
+
     /// Accounts for a send of `frame` that `send` does.
     pub fn account(
         &self,
@@ -250,7 +265,9 @@ impl Ledger {
             Err(SendError::Overflow { .. }) => state.overflowed = true,
             Err(SendError::OverBudget { .. }) => state.over_budget = true,
             Err(SendError::Disconnected) => {
-                check!(self.verdict, !open, "#{} is open and refuses", self.id);
+                // The end may have been asked for while it was encoded.
+                let ended = !session.is_connected();
+                check!(self.verdict, ended, "#{} is open and refuses", self.id);
             }
             Err(error) => self.verdict.violate(format_args!("#{} {error}", self.id)),
         }

@@ -2,19 +2,22 @@
 
 use super::directory::Directory;
 use super::handler::{GREETINGS, SimHandler};
+use super::interlude::{Interludes, interlude};
 use super::ledger::Ledger;
+use super::machine::Machine;
 use super::peer::Peer;
 use super::plan::Plan;
 use crate::check;
 use crate::random::Random;
-use crate::sim_engine::SimEngine;
 use crate::sim_engine::net::{Answer, Attempt, Net};
 use crate::sim_engine::wire::{Wire, address_of};
 use crate::verdict::Verdict;
 use fastport::CloseReason;
-use fastport::simulation::{Remains, Stepped, release_spares};
-use fastport_engine::{Engine, Wait};
+use fastport::simulation::{Elsewhere, Remains, release_spares};
+use fastport_engine::Engine;
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,9 +60,6 @@ pub fn run(plan: &Plan, traces: bool) -> Outcome {
     outcome
 }
 
-/// A worker between the halves of its turn.
-type Asleep = Option<Wait>;
-
 struct Run<'a> {
     plan: &'a Plan,
     random: Random,
@@ -67,13 +67,13 @@ struct Run<'a> {
     net: Net,
     directory: Arc<Directory>,
     handler: Arc<SimHandler>,
-    service: Stepped<SimEngine>,
-    asleep: Vec<Asleep>,
+    machine: Rc<RefCell<Machine>>,
+    elsewhere: Rc<Elsewhere>,
+    interludes: Interludes,
     peers: Vec<Peer>,
     /// Connections that are not over.
     live: Vec<Arc<Ledger>>,
     steps: u64,
-    idle_turns: u32,
     stopping: bool,
 }
 
@@ -100,39 +100,31 @@ enum Step {
     Meddle,
 }
 
-/// Turns in a row in which a worker may look again without anything to do.
-const IDLE_TURNS_MAX: u32 = 200;
-
 impl<'a> Run<'a> {
     fn new(plan: &'a Plan, verdict: Verdict) -> Self {
         let mut random = Random::new(plan.seed);
         let net = Net::new(plan.limits.descriptors);
         let directory = Arc::new(Directory::new(verdict.clone()));
         let handler = Arc::new(SimHandler::new(directory.clone()));
-        let config = plan.config();
-        let mut engine = |_| {
-            let (faults, random) = (plan.faults.clone(), random.fork());
-            let verdict = verdict.clone();
-            SimEngine::new(net.clone(), faults, random, verdict, &config.engine_config)
-        };
-        let engines: Vec<_> = (0..plan.workers).map(&mut engine).collect();
-        let mut service = Stepped::new(config.clone(), engines);
-        if let Err(error) = service.listen(address_of(0), handler.clone()) {
+        let mut machine = Machine::new(plan, net.clone(), verdict.clone(), random.fork());
+        if let Err(error) = machine.service.listen(address_of(0), handler.clone()) {
             verdict.violate(format_args!("no listener: {error}"));
         }
+        let elsewhere = Rc::new(machine.service.elsewhere());
+        let machine = Rc::new(RefCell::new(machine));
         Self {
             plan,
-            random,
             verdict,
             net,
             directory,
             handler,
-            service,
-            asleep: vec![None; plan.workers],
+            interludes: interludes(&machine, &elsewhere, random.fork()),
+            machine,
+            elsewhere,
+            random,
             peers: Vec::new(),
             live: Vec::new(),
             steps: 0,
-            idle_turns: 0,
             stopping: false,
         }
     }
@@ -145,7 +137,7 @@ impl<'a> Run<'a> {
         while !self.verdict.is_violated() && !self.is_over() {
             self.steps += 1;
             if self.steps == heal_at {
-                (0..self.plan.workers).for_each(|worker| self.service.engine(worker).heal());
+                self.machine.borrow_mut().heal();
             }
             if self.steps > steps_max {
                 self.report_stuck("is not over after all these steps");
@@ -169,23 +161,9 @@ impl<'a> Run<'a> {
                     }
                 }
             }
-            Step::Kernel => {
-                let worker = self.random.below(self.plan.workers);
-                self.service.engine(worker).step_kernel();
-            }
-            Step::Worker => {
-                let worker = self.random.below(self.plan.workers);
-                self.take_half_turn(worker);
-            }
-            Step::Strand => {
-                let ready = self.service.ready_strands();
-                if ready > 0 {
-                    let (index, packets) = (self.random.below(ready), self.random.between(1, 5));
-                    self.verdict
-                        .trace(format_args!("strand {index}, {packets} packets"));
-                    self.service.run_strand(index, packets);
-                }
-            }
+            Step::Kernel => self.machine.borrow_mut().step_kernel(),
+            Step::Worker => self.machine.borrow_mut().take_half_turn(),
+            Step::Strand => run_some_strand(&self.elsewhere, &mut self.random, &self.verdict),
             Step::Time => self.pass_time(),
             Step::Meddle => self.meddle(),
         }
@@ -244,7 +222,7 @@ impl<'a> Run<'a> {
         self.net.expect_connect(id, Attempt { at, answer });
         let worker = self.random.below(self.plan.workers);
         let done = ledger.clone();
-        self.service.connect(
+        self.machine.borrow().service.connect(
             worker,
             address_of(id),
             self.handler.clone(),
@@ -255,36 +233,13 @@ impl<'a> Run<'a> {
         has_peer
     }
 
-    /// A worker goes to sleep, or wakes up if there is something to wake up for.
-    fn take_half_turn(&mut self, worker: usize) {
-        let Some(wait) = self.asleep[worker].take() else {
-            let wait = self.service.begin_turn(worker);
-            self.asleep[worker] = Some(wait);
-            return;
-        };
-        let finished = self.service.is_finished(worker);
-        if finished || !self.service.engine(worker).is_wait_over(wait) {
-            self.asleep[worker] = Some(wait);
-            return;
-        }
-        let spins = matches!(wait, Wait::Poll) && !self.stopping;
-        self.idle_turns = if spins { self.idle_turns + 1 } else { 0 };
-        let spun = self.idle_turns > IDLE_TURNS_MAX;
-        check!(self.verdict, !spun, "worker {worker} looks again and again");
-        self.verdict
-            .trace(format_args!("worker {worker} turns after {}", Brief(wait)));
-        if let Err(error) = self.service.finish_turn(worker, wait) {
-            self.verdict
-                .violate(format_args!("worker {worker}: {error}"));
-        }
-    }
-
     /// A little time, seldom much; and when everybody sleeps, all the time until somebody wakes.
     fn pass_time(&mut self) {
-        if self.is_at_rest() {
+        let at_rest = self.elsewhere.ready_strands() == 0 && self.machine.borrow_mut().is_at_rest();
+        if at_rest {
             self.live.iter().for_each(|ledger| ledger.check_at_rest());
             if self.random.chance(400) {
-                self.sleep_until_next();
+                self.machine.borrow_mut().sleep_until_next();
                 return;
             }
         }
@@ -293,33 +248,6 @@ impl<'a> Run<'a> {
             false => Duration::from_micros(self.random.between(0, 2000) as u64),
         };
         self.net.advance(by);
-    }
-
-    /// Whether every worker sleeps for good reason and no strand is ready.
-    fn is_at_rest(&mut self) -> bool {
-        self.service.ready_strands() == 0
-            && (0..self.plan.workers).all(|worker| {
-                let wait = self.asleep[worker];
-                let finished = self.service.is_finished(worker);
-                let engine = self.service.engine(worker);
-                finished || wait.is_some_and(|wait| !engine.is_wait_over(wait))
-            })
-    }
-
-    fn sleep_until_next(&mut self) {
-        let mut next = self.net.next_answer();
-        for worker in 0..self.plan.workers {
-            let retry = self.service.engine(worker).next_retry();
-            let timer = match self.asleep[worker] {
-                Some(Wait::Until(deadline)) if !self.service.is_finished(worker) => Some(deadline),
-                _ => None,
-            };
-            next = [next, retry, timer].into_iter().flatten().min();
-        }
-        if let Some(next) = next {
-            let by = next.saturating_duration_since(self.net.now());
-            self.net.advance(by);
-        }
     }
 
     /// Another thread of the application does something to a session.
@@ -331,14 +259,24 @@ impl<'a> Run<'a> {
         let Some(session) = ledger.session() else {
             return;
         };
-        let (sends, size) = (self.random.chance(900), self.random.below(200));
+        let what = self.random.weighted(&[60, 10, 20, 10]);
+        let size = self.random.below(200);
         self.verdict
-            .trace(format_args!("meddle with #{}, sends {sends}", ledger.id));
-        self.service.elsewhere(|| {
-            if sends {
+            .trace(format_args!("meddle with #{}, {what}", ledger.id));
+        self.elsewhere.assume(|| match what {
+            0 => {
                 ledger.send(&session, &vec![7; size]);
-            } else {
-                ledger.disconnect(&session);
+            }
+            1 => ledger.disconnect(&session),
+            // Much happens while it is encoded.
+            2 => {
+                ledger.send_slowly(&session, size, interlude);
+            }
+            _ => {
+                ledger.send_slowly(&session, size, || {
+                    ledger.disconnect(&session);
+                    (0..10).for_each(|_| interlude());
+                });
             }
         });
     }
@@ -351,21 +289,21 @@ impl<'a> Run<'a> {
         }
         self.verdict.trace(format_args!("stop"));
         self.stopping = true;
+        self.machine.borrow_mut().stopping = true;
         self.live.iter().for_each(|ledger| ledger.note_stopping());
         let drain = Duration::from_millis(self.plan.drain_ms as u64);
-        self.service.stop(self.net.now() + drain);
+        let deadline = self.net.now() + drain;
+        self.machine.borrow().service.stop(deadline);
     }
 
-    fn is_over(&mut self) -> bool {
-        self.stopping
-            && (0..self.plan.workers).all(|worker| self.service.is_finished(worker))
-            && self.service.ready_strands() == 0
+    fn is_over(&self) -> bool {
+        self.stopping && self.machine.borrow().is_finished() && self.elsewhere.ready_strands() == 0
     }
 
     fn report_stuck(&self, what: &str) {
         let live = self.live.iter().filter(|ledger| !ledger.is_over());
         let live: Vec<_> = live.take(3).map(|ledger| ledger.describe()).collect();
-        let remains = self.service.remains();
+        let remains = self.machine.borrow().service.remains();
         self.verdict
             .violate(format_args!("the run {what}: {remains:?} {live:#?}"));
     }
@@ -374,7 +312,7 @@ impl<'a> Run<'a> {
         let made = self.directory.len() as u32;
         outcome.connections = u64::from(made);
         outcome.steps = self.steps;
-        outcome.closed = self.service.stats().closed;
+        outcome.closed = self.machine.borrow().service.stats().closed;
         let ledgers = (1..=made).filter_map(|id| self.directory.at(id));
         outcome.lifetimes = ledgers.filter(|ledger| ledger.was_session()).count() as u64;
     }
@@ -396,30 +334,20 @@ impl<'a> Run<'a> {
                 ledger.check_at_end();
             }
         }
-        let remains = self.service.remains();
-        check!(
-            verdict,
-            remains == Remains::default(),
-            "something remains: {remains:?}"
-        );
-        let stats = self.service.stats();
-        let (begun, ended) = (stats.accepted + stats.connected, stats.closed_total());
-        check!(
-            verdict,
-            begun == ended,
-            "{begun} sessions began, {ended} ended"
-        );
-        for worker in 0..self.plan.workers {
-            let engine = self.service.engine(worker);
-            let left = (engine.open_keys(), engine.in_flight(), engine.lent_chunks());
-            check!(
-                verdict,
-                left == (0, 0, 0),
-                "keys, operations, buffers left: {left:?}"
-            );
-        }
-        self.service.finish();
-        let descriptors = self.net.descriptors();
+        let Self {
+            machine,
+            interludes,
+            net,
+            ..
+        } = self;
+        // They hold the machine as well.
+        drop(interludes);
+        let Some(machine) = Rc::into_inner(machine) else {
+            verdict.violate(format_args!("the machine is still in use"));
+            return;
+        };
+        check_rest(machine.into_inner(), &verdict);
+        let descriptors = net.descriptors();
         check!(
             verdict,
             descriptors == 0,
@@ -428,15 +356,48 @@ impl<'a> Run<'a> {
     }
 }
 
-/// A wait without its moment, which is another in each process.
-struct Brief(Wait);
-
-impl std::fmt::Display for Brief {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self.0 {
-            Wait::Poll => "no wait",
-            Wait::Until(_) => "a wait with an end",
-            Wait::Forever => "a wait",
-        })
+/// Nothing of the service is left, and it has counted right.
+fn check_rest(mut machine: Machine, verdict: &Verdict) {
+    let remains = machine.service.remains();
+    let none = remains == Remains::default();
+    check!(verdict, none, "something remains: {remains:?}");
+    let stats = machine.service.stats();
+    let (begun, ended) = (stats.accepted + stats.connected, stats.closed_total());
+    let agree = begun == ended;
+    check!(verdict, agree, "{begun} sessions began, {ended} ended");
+    for worker in 0..machine.workers() {
+        let engine = machine.service.engine(worker);
+        let left = (engine.open_keys(), engine.in_flight(), engine.lent_chunks());
+        let none = left == (0, 0, 0);
+        check!(verdict, none, "keys, operations, buffers left: {left:?}");
     }
+    machine.service.finish();
+}
+
+/// Some strand runs for a while, if one is ready.
+fn run_some_strand(elsewhere: &Elsewhere, random: &mut Random, verdict: &Verdict) {
+    let ready = elsewhere.ready_strands();
+    if ready > 0 {
+        let (index, packets) = (random.below(ready), random.between(1, 5));
+        verdict.trace(format_args!("strand {index}, {packets} packets"));
+        elsewhere.run_strand(index, packets);
+    }
+}
+
+/// While something runs elsewhere, workers get on and other strands run.
+fn interludes(
+    machine: &Rc<RefCell<Machine>>,
+    elsewhere: &Rc<Elsewhere>,
+    random: Random,
+) -> Interludes {
+    let (machine, elsewhere) = (machine.clone(), elsewhere.clone());
+    let random = RefCell::new(random);
+    Interludes::are(Rc::new(move || {
+        let mut own = random.borrow_mut().fork();
+        if own.chance(300) {
+            run_some_strand(&elsewhere, &mut own, &Verdict::default());
+        } else if let Ok(mut machine) = machine.try_borrow_mut() {
+            machine.get_on();
+        }
+    }))
 }
