@@ -460,7 +460,7 @@ impl SessionShared {
     }
 
     /// Whether nothing is queued and nothing will be any more, once the end was asked for: a sender
-    /// that is inside the lock is waited for, and whoever comes later finds the request. Owner only.
+    /// that is inside the lock is waited for, and who comes later finds the request. Owner only.
     pub(crate) fn is_drained(&self) -> bool {
         self.queued_bytes() == 0
             && self
