@@ -2,11 +2,12 @@
 
 use std::error::Error;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "proto/commons.proto",
     "proto/tests.proto",
     "proto/benchmark.proto",
     "proto/admin.proto",
+    "proto/session.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

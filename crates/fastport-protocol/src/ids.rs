@@ -47,9 +47,17 @@ impl PacketId {
     /// The answer to [`PacketId::ADMIN_SESSION_LIST_REQUEST`].
     pub const ADMIN_SESSION_LIST_RESPONSE: Self = Self(0x8004);
 
+    /// Says why its sender ends the session; its last packet.
+    pub const SESSION_CLOSE: Self = Self(0x8F01);
+    /// Asks the peer's session layer whether it lives.
+    pub const SESSION_PING: Self = Self(0x8F02);
+    /// The answer to [`PacketId::SESSION_PING`], with its payload.
+    pub const SESSION_PONG: Self = Self(0x8F03);
+
     /// The ids that applications choose from.
     pub const APPLICATION: RangeInclusive<u16> = 0x0003..=0x0FFF;
-    /// The ids of the admin channel; an application can not register them.
+    /// The ids of the admin channel, and from 0x8F00 of session layers; an application can not
+    /// register them.
     pub const RESERVED: RangeInclusive<u16> = 0x8000..=0x8FFF;
 
     /// The id with this number; every number is an id.
@@ -72,7 +80,14 @@ impl PacketId {
         Self::APPLICATION.contains(&self.0)
     }
 
-    /// Whether the id is the admin channel's.
+    /// Whether session layers exchange the id by themselves; no handler sees it.
+    #[must_use]
+    #[inline]
+    pub const fn is_session_control(self) -> bool {
+        self.0 & 0xFFF0 == 0x8F00
+    }
+
+    /// Whether the id is the admin channel's or the session layer's.
     #[must_use]
     pub fn is_reserved(self) -> bool {
         Self::RESERVED.contains(&self.0)
@@ -153,6 +168,8 @@ mod bounds {
         assert!(application(0x0FFF) && !application(0x1000));
         assert!(!reserved(0x7FFF) && reserved(0x8000));
         assert!(reserved(0x8FFF) && !reserved(0x9000));
+        let control = |number| PacketId::new(number).is_session_control();
+        assert!(!control(0x8EFF) && control(0x8F00) && control(0x8F0F) && !control(0x8F10));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! | [`tests`] | ping, echo and error messages |
 //! | [`benchmark`] | latency and throughput messages |
 //! | [`admin`] | messages of the admin channel |
+//! | [`session`] | what session layers say to each other |
 //! | [`ids`] | which packet id belongs to which message |
 //! | [`headed`] | the header of any message that has one |
 //! | [`views`] | the hot messages, read and written without a copy or an allocation |
@@ -55,6 +56,11 @@ pub mod tests {
 /// Latency and throughput messages.
 pub mod benchmark {
     include!(concat!(env!("OUT_DIR"), "/fastport.protocols.benchmark.rs"));
+}
+
+/// What session layers say to each other, beside the application's packets.
+pub mod session {
+    include!(concat!(env!("OUT_DIR"), "/fastport.protocols.session.rs"));
 }
 
 /// Messages of the admin channel.

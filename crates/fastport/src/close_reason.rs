@@ -54,6 +54,20 @@ pub enum CloseReason {
     MemoryLimit,
     /// The peer sent faster than it may.
     RateLimited,
+    /// The application ended it with [`Session::kick`](crate::Session::kick), and the peer was
+    /// told.
+    Kicked {
+        /// The code that the peer was told.
+        code: u16,
+    },
+    /// The peer ended it and said why; its words are
+    /// [`Session::farewell`](crate::Session::farewell).
+    ClosedByPeer {
+        /// The code that the peer gave.
+        code: u16,
+    },
+    /// The peer did not answer a heartbeat.
+    Unresponsive,
 }
 
 impl CloseReason {
@@ -79,11 +93,14 @@ impl CloseReason {
             Self::WorkerFailed => 15,
             Self::MemoryLimit => 16,
             Self::RateLimited => 17,
+            Self::Kicked { .. } => 18,
+            Self::ClosedByPeer { .. } => 19,
+            Self::Unresponsive => 20,
         }
     }
 
     /// The names of the codes, in their order, as metrics show them.
-    pub const NAMES: [&'static str; 18] = [
+    pub const NAMES: [&'static str; 21] = [
         "peer_closed",
         "peer_truncated",
         "peer_reset",
@@ -102,6 +119,9 @@ impl CloseReason {
         "worker_failed",
         "memory_limit",
         "rate_limited",
+        "kicked",
+        "closed_by_peer",
+        "unresponsive",
     ];
 
     /// The reason's name in [`CloseReason::NAMES`].
@@ -126,6 +146,8 @@ impl CloseReason {
                 | Self::HandlerPanic
                 | Self::Stopping
                 | Self::RateLimited
+                | Self::Kicked { .. }
+                | Self::ClosedByPeer { .. }
         )
     }
 }
@@ -151,6 +173,9 @@ impl fmt::Display for CloseReason {
             Self::WorkerFailed => f.write_str("the worker failed"),
             Self::MemoryLimit => f.write_str("too many bytes were queued in the whole service"),
             Self::RateLimited => f.write_str("the peer sent faster than it may"),
+            Self::Kicked { code } => write!(f, "it was kicked with code {code}"),
+            Self::ClosedByPeer { code } => write!(f, "the peer ended it with code {code}"),
+            Self::Unresponsive => f.write_str("the peer did not answer a heartbeat"),
         }
     }
 }

@@ -34,6 +34,20 @@ pub struct SessionConfig {
     pub frame_timeout: Duration,
     /// A session with queued bytes of which none is taken for so long is closed; zero turns it off.
     pub write_stall_timeout: Duration,
+    /// Whether a peer is told why it is disconnected also when nobody called
+    /// [`Session::kick`](crate::Session::kick): the code and the text of the [`CloseReason`], in a
+    /// packet of the reserved range. Off by default: peers that know FastPort's wire alone would
+    /// see a packet that they do not know.
+    ///
+    /// [`CloseReason`]: crate::CloseReason
+    pub announce_close: bool,
+    /// A peer from which nothing came for so long is asked whether it lives, again and again; zero,
+    /// the default, turns it off. Peers must answer 0x8F02 with 0x8F03 and the same payload; those
+    /// on FastPort do.
+    pub heartbeat_interval: Duration,
+    /// A peer from which nothing comes for so long is closed as unresponsive when heartbeats are
+    /// on. Longer than the interval.
+    pub heartbeat_timeout: Duration,
     /// How long a disconnect may take to flush what is queued.
     pub flush_timeout: Duration,
     /// How long a half-closed session waits for the peer's FIN.
@@ -68,6 +82,9 @@ impl Default for SessionConfig {
             first_packet_timeout: Duration::from_secs(10),
             frame_timeout: Duration::from_secs(20),
             write_stall_timeout: Duration::from_secs(10),
+            announce_close: false,
+            heartbeat_interval: Duration::ZERO,
+            heartbeat_timeout: Duration::from_secs(30),
             flush_timeout: Duration::from_secs(2),
             linger_timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(5),

@@ -53,6 +53,7 @@ pub use protection::reject::RejectReason;
 pub use rooms::everyone::Everyone;
 pub use rooms::room::Room;
 pub use server::{Server, ServerBuilder};
+pub use session::control::Farewell;
 pub use session::handle::{AlreadyAttached, Session, SessionId, shared_frame};
 pub use stats::handler_times::HandlerTimesSnapshot;
 pub use stats::snapshot::StatsSnapshot;

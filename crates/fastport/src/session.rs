@@ -8,6 +8,7 @@
 //! ```
 
 pub(crate) mod carry;
+pub(crate) mod control;
 pub(crate) mod handle;
 pub(crate) mod held;
 pub(crate) mod registry;

@@ -9,6 +9,7 @@ mod conformance {
     pub(crate) mod connecting;
     pub(crate) mod dispatching;
     pub(crate) mod failing;
+    pub(crate) mod farewells;
     pub(crate) mod faults;
     pub(crate) mod framing;
     pub(crate) mod harness;
@@ -69,6 +70,13 @@ macro_rules! mount {
                 closing: a_peer_that_goes_on_sending_still_gets_the_last_bytes,
                 closing: a_disconnect_while_threads_send_ends_once,
                 closing: sending_after_the_end_is_an_error,
+                farewells: a_kick_is_told_behind_everything_that_was_sent,
+                farewells: a_peer_on_fastport_knows_why_it_was_closed,
+                farewells: a_kick_does_not_wait_for_a_peer_that_does_not_read,
+                farewells: other_ends_are_announced_if_that_is_wanted,
+                farewells: a_peer_may_say_anything_to_the_session_layer,
+                farewells: a_peer_that_answers_no_heartbeat_is_closed,
+                farewells: a_peer_that_answers_heartbeats_lives_and_is_measured,
                 pressure: a_flood_without_reading_is_bounded,
                 pressure: reading_goes_on_when_the_peer_reads,
                 pressure: writable_comes_once_per_episode,

@@ -65,9 +65,19 @@ impl SessionConfig {
             ("first_packet_timeout", self.first_packet_timeout),
             ("frame_timeout", self.frame_timeout),
             ("write_stall_timeout", self.write_stall_timeout),
+            ("heartbeat_interval", self.heartbeat_interval),
+            ("heartbeat_timeout", self.heartbeat_timeout),
         ] {
             // Zero turns the limit off.
             duration_up_to(key, limit)?;
+        }
+        if !self.heartbeat_interval.is_zero() && self.heartbeat_timeout <= self.heartbeat_interval {
+            let expected = format!(
+                "more than heartbeat_interval, {:?}",
+                self.heartbeat_interval
+            );
+            let value = format!("{:?}", self.heartbeat_timeout);
+            return Err(ConfigError::new("heartbeat_timeout", value, expected));
         }
         for (key, limit) in [
             ("flush_timeout", self.flush_timeout),

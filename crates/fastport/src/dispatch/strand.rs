@@ -14,6 +14,7 @@
 
 use crate::dispatch::event_pool::ReadyQueue;
 use crate::net::framer::{Framing, PacketFramer};
+use crate::session::control::deliver;
 use crate::stats::handler_times::Stopwatch;
 use crate::worker::receive::note_panic;
 use crate::{CloseReason, Packet, Session};
@@ -236,7 +237,7 @@ impl Strand {
                 let whole = &bytes[at..at + frame.bytes];
                 let packet = Packet::in_chunk(frame.id, whole, chunk, at);
                 at += frame.bytes;
-                shared.handler.on_packet(session, packet);
+                deliver(&*shared.handler, session, packet);
             }
         }));
         if let Err(panic) = outcome {

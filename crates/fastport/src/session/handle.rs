@@ -3,6 +3,7 @@
 use crate::net::framer;
 use crate::rooms::everyone::Everyone;
 use crate::rooms::room::Room;
+use crate::session::control::Farewell;
 use crate::session::shared::SessionShared;
 use crate::{CloseReason, Packet, SendError, SendStatus};
 use fastport_buffer::{Piece, SharedFrame};
@@ -11,6 +12,7 @@ use std::any::Any;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A session's name: unique in the process, never reused, not a secret.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -177,6 +179,29 @@ impl Session {
     /// As [`Session::disconnect`], with another reason.
     pub fn disconnect_with(&self, reason: CloseReason) {
         self.shared.request_disconnect(reason);
+    }
+
+    /// As [`Session::disconnect`], and tells the peer why: a code and a text, in a packet behind
+    /// everything that was sent before. It is flushed within the flush time limit before the socket
+    /// is closed. A peer on FastPort has it as [`CloseReason::ClosedByPeer`] and
+    /// [`Session::farewell`]; another finds a packet with the id 0x8F01. Codes below 1000 are
+    /// FastPort's own. Of several kicks of a session one counts.
+    pub fn kick(&self, code: u16, text: &str) {
+        self.shared.kick(Farewell::new(code, text));
+    }
+
+    /// What the peer said when it ended the session, if it did.
+    #[must_use]
+    pub fn farewell(&self) -> Option<Farewell> {
+        self.shared.farewell()
+    }
+
+    /// How long the answer to the last heartbeat took, as the peer's handler got to it; `None`
+    /// before the first one, and when
+    /// [`SessionConfig::heartbeat_interval`](crate::SessionConfig::heartbeat_interval) is off.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.shared.round_trip()
     }
 
     /// False from the moment the session's end was asked for.

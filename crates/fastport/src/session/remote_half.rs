@@ -1,4 +1,4 @@
-//! What other threads keep of a session: what they queued for it, and the rooms that it is in.
+//! What other threads keep of a session: what they queued for it, and what few sessions have.
 //!
 //! Bytes wait here in segments until the owner splices them behind its own half. A segment says
 //! behind which of its worker's casts it goes: what a thread sends after a broadcast comes after
@@ -9,12 +9,14 @@
 //!            splice(4) takes the first; cast 5 goes out behind it, and the second behind that
 //! ```
 //!
-//! Always under its session's lock. No memory until another thread sends or a room is joined.
+//! Always under its session's lock. No memory until any of it is needed.
 
 use crate::rooms::room::RoomShared;
+use crate::session::control::Farewell;
 use crate::session::send_queue::Pieces;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Bytes that go out behind a cast.
 #[derive(Debug, Default)]
@@ -32,6 +34,12 @@ pub(crate) struct RemoteHalf {
     bytes: usize,
     /// The rooms that the session is in.
     pub(crate) rooms: Vec<Arc<RoomShared>>,
+    /// What the peer is told when it is kicked.
+    pub(crate) own_farewell: Option<Box<str>>,
+    /// Why the peer ends the session.
+    pub(crate) farewell: Option<Box<Farewell>>,
+    /// How long the last heartbeat's answer took.
+    pub(crate) round_trip: Option<Duration>,
 }
 
 impl RemoteHalf {

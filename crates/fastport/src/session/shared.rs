@@ -2,6 +2,7 @@
 
 use crate::config::SessionConfig;
 use crate::rooms::room::RoomShared;
+use crate::session::control::Farewell;
 use crate::session::handle::{Session, SessionId};
 use crate::session::remote_half::RemoteHalf;
 use crate::session::send_queue::{LocalQueue, Pieces};
@@ -18,6 +19,7 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// Frames of at most so many bytes are encoded under the remote half's lock, so that they share
 /// blocks; larger ones before it is taken, so that a slow encoder does not hold up the worker.
@@ -44,7 +46,7 @@ pub(crate) struct SessionShared {
     pub(crate) handler: Arc<dyn Handler>,
     pub(crate) config: Arc<SessionConfig>,
     pub(crate) local: OwnerCell<LocalQueue>,
-    /// No memory until another thread sends or a room is joined.
+    /// No memory until another thread sends, or something else of it is needed.
     remote: Mutex<Option<Box<RemoteHalf>>>,
     /// Bytes in the remote half; not zero exactly when there is something to splice.
     remote_bytes: AtomicUsize,
@@ -322,6 +324,7 @@ impl SessionShared {
 
     /// Asks for the end. The first reason stays; later calls do nothing. Any thread.
     pub(crate) fn request_disconnect(self: &Arc<Self>, reason: CloseReason) {
+        let reason = self.as_the_peer_said(reason);
         {
             let mut first = self.reason.lock();
             if first.is_some() {
@@ -332,6 +335,64 @@ impl SessionShared {
             self.disconnect_requested.store(true, Ordering::Release);
         }
         self.attend();
+    }
+
+    /// Asks for the end, and keeps what the peer is told if this is the first to ask.
+    pub(crate) fn kick(self: &Arc<Self>, farewell: Farewell) {
+        {
+            let mut remote = self.remote.lock();
+            let own = &mut remote.get_or_insert_default().own_farewell;
+            if own.is_none() {
+                *own = Some(farewell.text.into_boxed_str());
+            }
+        }
+        let code = farewell.code;
+        self.request_disconnect(CloseReason::Kicked { code });
+    }
+
+    /// What a kick wants the peer to be told; once.
+    pub(crate) fn take_own_farewell(&self) -> Option<String> {
+        let mut remote = self.remote.lock();
+        let own = remote.as_mut()?.own_farewell.take();
+        own.map(String::from)
+    }
+
+    /// The end of a peer's stream is what the peer said it is.
+    fn as_the_peer_said(&self, reason: CloseReason) -> CloseReason {
+        match reason {
+            CloseReason::PeerClosed
+            | CloseReason::PeerTruncated
+            | CloseReason::PeerReset { .. } => {
+                self.farewell()
+                    .map_or(reason, |farewell| CloseReason::ClosedByPeer {
+                        code: farewell.code,
+                    })
+            }
+            _ => reason,
+        }
+    }
+
+    /// The peer says why it ends the session. The first word counts.
+    pub(crate) fn note_farewell(&self, farewell: Farewell) {
+        let mut remote = self.remote.lock();
+        let said = &mut remote.get_or_insert_default().farewell;
+        if said.is_none() {
+            *said = Some(Box::new(farewell));
+        }
+    }
+
+    /// Why the peer ends the session, if it said so.
+    pub(crate) fn farewell(&self) -> Option<Farewell> {
+        let remote = self.remote.lock();
+        remote.as_ref()?.farewell.as_deref().cloned()
+    }
+
+    pub(crate) fn note_round_trip(&self, round_trip: Duration) {
+        self.remote.lock().get_or_insert_default().round_trip = Some(round_trip);
+    }
+
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.remote.lock().as_ref()?.round_trip
     }
 
     /// Why the session ends, once that was asked for.

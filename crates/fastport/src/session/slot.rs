@@ -93,6 +93,8 @@ pub(crate) struct Slot {
     /// What its address is to the limits.
     pub(crate) standing: Standing,
     pub(crate) send_in_flight: bool,
+    /// Heartbeats since something came.
+    pub(crate) pings: u8,
     /// The engine reported the connection broken: nothing can be sent.
     pub(crate) broken: bool,
     /// How the session ends when everything that was received is handled.
@@ -128,6 +130,7 @@ impl Slot {
             reading: Reading::Armed,
             standing: Standing::Trusted,
             send_in_flight: false,
+            pings: 0,
             broken: false,
             ending: None,
             ends_after_held: false,
@@ -158,7 +161,11 @@ impl Slot {
         match self.phase {
             Phase::Open => {
                 let limits = self.open_deadlines().into_iter().flatten();
-                limits.map(|limit| limit.0).chain(self.held_until()).min()
+                let limits = limits.map(|limit| limit.0);
+                limits
+                    .chain(self.held_until())
+                    .chain(self.heartbeat_at())
+                    .min()
             }
             Phase::Flushing { deadline } | Phase::Lingering { deadline } => Some(deadline),
             Phase::Closing => None,
@@ -190,7 +197,22 @@ impl Slot {
         &self.session.shared().config
     }
 
-    fn open_deadlines(&self) -> [Option<(Instant, CloseReason)>; 4] {
+    /// Whether the peer is to show that it lives.
+    pub(crate) fn wants_heartbeat(&self, now: Instant) -> bool {
+        self.heartbeat_at().is_some_and(|at| at <= now)
+    }
+
+    /// When the next heartbeat is due; after that many without an answer none is.
+    fn heartbeat_at(&self) -> Option<Instant> {
+        let interval = self.config().heartbeat_interval;
+        if interval.is_zero() || self.reading != Reading::Armed || self.pings == u8::MAX {
+            return None;
+        }
+        let silence = interval.checked_mul(u32::from(self.pings) + 1)?;
+        self.last_received.checked_add(silence)
+    }
+
+    fn open_deadlines(&self) -> [Option<(Instant, CloseReason)>; 5] {
         let config = self.config();
         let limit = |from: Instant, limit: Duration, reason: CloseReason| {
             (!limit.is_zero())
@@ -213,6 +235,10 @@ impl Slot {
             // While back-pressure keeps us from reading, silence is not the peer's doing.
             (self.reading == Reading::Armed)
                 .then(|| limit(self.last_received, config.idle_timeout, CloseReason::Idle)),
+            (self.reading == Reading::Armed && !config.heartbeat_interval.is_zero()).then(|| {
+                let reason = CloseReason::Unresponsive;
+                limit(self.last_received, config.heartbeat_timeout, reason)
+            }),
         ]
         .map(Option::flatten)
     }

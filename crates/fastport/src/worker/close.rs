@@ -24,6 +24,7 @@ impl<E: Engine> Worker<E> {
             self.close_now(slot, CloseMode::Abort);
             return;
         }
+        self.say_farewell(slot, reason);
         let deadline = self.engine.now() + slot.config().flush_timeout;
         slot.phase = Phase::Flushing { deadline };
         // What still comes is discarded, but FIN and reset must be seen.
@@ -32,6 +33,22 @@ impl<E: Engine> Worker<E> {
             self.engine.arm_recv(slot.key);
         }
         self.file_deadline(slot);
+    }
+
+    /// Queues what the peer is told, behind everything that was sent before.
+    fn say_farewell(&self, slot: &Slot, reason: CloseReason) {
+        let shared = slot.session.shared();
+        let Some(farewell) = shared.farewell_for(reason) else {
+            return;
+        };
+        self.link.apply_casts();
+        let frame = farewell.frame();
+        shared.local.with(|queue| {
+            shared.splice(queue);
+            queue
+                .pieces
+                .append(frame.len(), |memory| memory.copy_from_slice(&frame));
+        });
     }
 
     /// Goes on with an end that was begun: half-close when all is sent, close when the peer has as
@@ -72,6 +89,9 @@ impl<E: Engine> Worker<E> {
             Phase::Open => {
                 if let Some(reason) = slot.overdue(now) {
                     slot.session.shared().request_disconnect(reason);
+                } else if slot.wants_heartbeat(now) {
+                    slot.pings = slot.pings.saturating_add(1);
+                    slot.session.shared().ping();
                 } else if slot.held_until().is_some_and(|until| until <= now) {
                     slot.session.shared().attend();
                 } else {

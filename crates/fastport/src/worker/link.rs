@@ -200,6 +200,11 @@ impl ServiceShared {
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
     }
 
+    /// The time since the service started, now.
+    pub(crate) fn uptime_ns(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
     /// Makes the workers known, once.
     pub(crate) fn set_workers(&self, links: &[Arc<WorkerLink>]) {
         let links = links.iter().map(Arc::downgrade).collect();

@@ -9,6 +9,7 @@ use crate::dispatch::strand::Work;
 use crate::net::framer::{Framing, PacketFramer};
 use crate::protection::admission::Standing;
 use crate::protection::packet_rate::{SessionMeters, Verdict};
+use crate::session::control::deliver;
 use crate::session::handle::Session;
 use crate::session::slot::Slot;
 use crate::worker::Worker;
@@ -35,6 +36,7 @@ impl<E: Engine> Worker<E> {
         self.link.counters.receives.add(1);
         self.link.counters.bytes_in.add(chunk.len() as u64);
         slot.last_received = self.engine.now();
+        slot.pings = 0;
         slot.session.shared().bytes_in.add(chunk.len() as u64);
         let now = self.link.service.nanoseconds(slot.last_received);
         slot.session.shared().note_received(now);
@@ -152,7 +154,7 @@ impl Slot {
                         match judge_carried(&mut self.meters, session, id, frame.len()) {
                             Verdict::Disconnect => return end(session, CloseReason::RateLimited),
                             Verdict::Drop => {}
-                            _ => handler.on_packet(session, Packet::new(id, frame)),
+                            _ => deliver(handler, session, Packet::new(id, frame)),
                         }
                     }
                     self.carry.clear();
@@ -182,7 +184,7 @@ impl Slot {
                             let whole = &bytes[at..at + frame.bytes];
                             shared.packets_in.add(1);
                             let packet = Packet::in_chunk(frame.id, whole, chunk, at);
-                            handler.on_packet(session, packet);
+                            deliver(handler, session, packet);
                         }
                     }
                     at += frame.bytes;

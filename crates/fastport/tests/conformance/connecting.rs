@@ -7,14 +7,17 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-fn service(setup: Setup, change: impl FnOnce(&mut ServiceConfig)) -> IoService {
+pub(crate) fn service(setup: Setup, change: impl FnOnce(&mut ServiceConfig)) -> IoService {
     let mut config = ServiceConfig::default();
     setup.config(&mut config);
     change(&mut config);
     IoService::start(config).unwrap()
 }
 
-fn connect(service: &IoService, to: SocketAddr) -> (Result<Session, CloseReason>, Receiver<Seen>) {
+pub(crate) fn connect(
+    service: &IoService,
+    to: SocketAddr,
+) -> (Result<Session, CloseReason>, Receiver<Seen>) {
     let (seen, sees) = channel();
     let act = Box::new(|session: &Session, packet: fastport::Packet<'_>| {
         let _ = session.forward(&packet);

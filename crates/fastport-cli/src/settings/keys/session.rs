@@ -1,6 +1,8 @@
 //! The keys of `[session]`.
 
-use super::{GIBIBYTE, Key, MILLISECOND, Reload, count, lasting, plain, quoted, size, time, word};
+use super::{
+    GIBIBYTE, Key, MILLISECOND, Reload, count, flag, lasting, plain, quoted, size, time, word,
+};
 use fastport::Undecodable;
 use std::time::Duration;
 
@@ -90,6 +92,34 @@ pub(super) static KEYS: &[Key] = &[
         }),
     )
     .about("A session with queued bytes of which none is taken for so long is closed.")
+    .reload(Reload::NewSessions),
+    Key::new(
+        "session",
+        "announce_close",
+        |s| plain(s.service.session.announce_close),
+        flag(|s, v| s.service.session.announce_close = v),
+    )
+    .about("Whether a peer is told why it is disconnected, also when nobody kicked it.")
+    .reload(Reload::NewSessions),
+    Key::new(
+        "session",
+        "heartbeat_interval",
+        |s| lasting(s.service.session.heartbeat_interval),
+        time(Duration::ZERO, |s, v| {
+            s.service.session.heartbeat_interval = v;
+        }),
+    )
+    .about("A peer from which nothing came for so long is asked whether it lives; 0 is never.")
+    .reload(Reload::NewSessions),
+    Key::new(
+        "session",
+        "heartbeat_timeout",
+        |s| lasting(s.service.session.heartbeat_timeout),
+        time(Duration::ZERO, |s, v| {
+            s.service.session.heartbeat_timeout = v;
+        }),
+    )
+    .about("With heartbeats, a peer from which nothing comes for so long is closed.")
     .reload(Reload::NewSessions),
     Key::new(
         "session",
