@@ -10,6 +10,7 @@ mod markdown;
 mod named_tests;
 mod pages;
 mod rules;
+mod translations;
 
 use exceptions::Exceptions;
 use std::path::{Path, PathBuf};
@@ -72,6 +73,11 @@ fn check(root: &Path, shrink: bool) -> io::Result<Vec<String>> {
     for page in named_tests::PAGES {
         let text = fs::read_to_string(root.join(page))?;
         findings.extend(named_tests::unknown(page, &text, &sources));
+    }
+    for (page, original) in translations::PAGES {
+        let read = |path| fs::read_to_string(root.join(path));
+        let (text, original) = (read(page)?, read(original)?);
+        findings.extend(translations::differences(page, &text, &original));
     }
     if !crate::sbom::is_current(root)? {
         findings.push(Finding {

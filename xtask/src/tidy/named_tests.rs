@@ -7,13 +7,8 @@ pub(super) const PAGES: [&str; 2] = ["README.md", "docs/pitfalls.md"];
 
 /// The names in the text of a page that no function has. `sources` is the text of all Rust files.
 pub(super) fn unknown(page: &str, text: &str, sources: &str) -> Vec<Finding> {
-    let lines = text.lines().enumerate();
-    let named = lines.flat_map(|(index, line)| {
-        let words = line.split('`').skip(1).step_by(2);
-        words.map(move |word| (index + 1, word))
-    });
-    named
-        .filter(|(_, word)| is_name(word) && !sources.contains(&format!("fn {word}(")))
+    names(text)
+        .filter(|(_, word)| !sources.contains(&format!("fn {word}(")))
         .filter(|(_, word)| !sources.contains(&format!("fn {word}<")))
         .map(|(line, word)| Finding {
             rule: "named-tests",
@@ -23,6 +18,16 @@ pub(super) fn unknown(page: &str, text: &str, sources: &str) -> Vec<Finding> {
             message: format!("no test is called {word}"),
         })
         .collect()
+}
+
+/// The names of tests in the text of a page, with their lines.
+pub(super) fn names(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = text.lines().enumerate();
+    let words = lines.flat_map(|(index, line)| {
+        let words = line.split('`').skip(1).step_by(2);
+        words.map(move |word| (index + 1, word))
+    });
+    words.filter(|(_, word)| is_name(word))
 }
 
 /// Tests have long names; settings, functions and files do not look like that.
