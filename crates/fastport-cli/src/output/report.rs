@@ -22,7 +22,11 @@ pub(crate) struct Server<'a> {
 /// The page of one server, or of two beside each other.
 pub(crate) fn page(servers: &[Server<'_>], environment: &Environment) -> String {
     let plan = servers.iter().find_map(|server| server.runs.first());
-    let summary = plan.map_or_else(String::new, |run| run.plan.summary());
+    let mut summary = plan.map_or_else(String::new, |run| run.plan.summary());
+    if let [first, _] = servers {
+        // The plan's name says which server it was.
+        summary = summary.replacen(&format!("@{}", first.name), "", 1);
+    }
     let mut body = format!("<h1>fastport bench</h1>\n<p>{}</p>\n", escape(&summary));
     if let [first, second] = servers {
         body.push_str(&comparison(first, second));

@@ -5,10 +5,11 @@ use std::fmt::Write;
 
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 320.0;
-/// Room for the labels at the left and below, and around.
+/// Room for labels at the left, below and at the right, and for the legend above.
 const LEFT: f64 = 84.0;
 const BELOW: f64 = 28.0;
-const AROUND: f64 = 14.0;
+const RIGHT: f64 = 32.0;
+const ABOVE: f64 = 34.0;
 
 /// What an axis shows, which decides its scale and its labels.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -93,8 +94,8 @@ impl Chart {
             let class = class(series);
             let _ = writeln!(
                 svg,
-                "<polyline class=\"{class}\" points=\"{x:.0},26 {:.0},26\"/>\
-                 <text x=\"{:.0}\" y=\"30\">{}</text>",
+                "<polyline class=\"{class}\" points=\"{x:.0},16 {:.0},16\"/>\
+                 <text x=\"{:.0}\" y=\"20\">{}</text>",
                 x + 24.0,
                 x + 30.0,
                 series.name
@@ -111,12 +112,12 @@ fn class(series: &Series) -> String {
 }
 
 fn grid(svg: &mut String, across: &Scale, up: &Scale) {
-    let (right, bottom) = (WIDTH - AROUND, HEIGHT - BELOW);
+    let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BELOW);
     for (value, label) in across.ticks() {
         let x = across.horizontal(value);
         let _ = writeln!(
             svg,
-            "<path class=\"grid\" d=\"M{x:.1} {AROUND} V{bottom}\"/>\
+            "<path class=\"grid\" d=\"M{x:.1} {ABOVE} V{bottom}\"/>\
              <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{label}</text>",
             bottom + 18.0
         );
@@ -185,11 +186,11 @@ impl Scale {
     }
 
     fn horizontal(&self, value: f64) -> f64 {
-        LEFT + self.place(value) * (WIDTH - AROUND - LEFT)
+        LEFT + self.place(value) * (WIDTH - RIGHT - LEFT)
     }
 
     fn vertical(&self, value: f64) -> f64 {
-        HEIGHT - BELOW - self.place(value) * (HEIGHT - BELOW - AROUND)
+        HEIGHT - BELOW - self.place(value) * (HEIGHT - BELOW - ABOVE)
     }
 
     fn ticks(&self) -> Vec<(f64, String)> {
@@ -293,7 +294,7 @@ mod tests {
         let scale = Scale::over(Axis::Latency, [1_000.0, 1e9].into_iter()).unwrap();
         for value in [1_000.0, 5e4, 1e9] {
             let y = scale.vertical(value);
-            assert!((AROUND..=HEIGHT - BELOW).contains(&y), "{value}: {y}");
+            assert!((ABOVE..=HEIGHT - BELOW).contains(&y), "{value}: {y}");
         }
         let one = Scale::over(Axis::Percentile, [0.0].into_iter()).unwrap();
         assert_eq!(one.place(0.0), 0.5);
