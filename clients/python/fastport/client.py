@@ -4,14 +4,24 @@ One thread may send while another receives; ``request`` does both, so while it i
 thread may receive. Every wait has a time limit.
 """
 
+import selectors
 import socket
+import threading
 import time
 from collections import deque
 from dataclasses import replace
 from typing import Deque, List, Optional, Tuple, Type, TypeVar, Union
 
 from .frame import FRAME_BYTES_MAX, Frame, FrameError, Framer
-from .messages import ErrorResponse, Header
+from .messages import (
+    PONG_BYTES_MAX,
+    SESSION_CONTROL_IDS,
+    SESSION_PING,
+    SESSION_PONG,
+    Close,
+    ErrorResponse,
+    Header,
+)
 from .proto import DecodeError, Message
 
 DEFAULT_PORT = 6628
@@ -27,7 +37,16 @@ class ClientError(Exception):
 
 
 class Closed(ClientError):
-    """The connection has ended."""
+    """The connection has ended.
+
+    ``farewell`` is what the server said when it ended the session, or None when it said nothing.
+    """
+
+    def __init__(self, what: str, farewell: Optional[Close] = None) -> None:
+        if farewell is not None:
+            what = f"{what}: {farewell.text!r} (code {farewell.code})"
+        super().__init__(what)
+        self.farewell = farewell
 
 
 class TimedOut(ClientError, TimeoutError):
@@ -64,6 +83,9 @@ class Client:
         self._framer = Framer(frame_bytes_max)
         self._kept: Deque[Frame] = deque()
         self._next_request = 1
+        self._farewell: Optional[Close] = None
+        # Whoever receives answers the server's heartbeats, beside another thread that sends.
+        self._sending = threading.Lock()
         host_and_port = _parse(address) if isinstance(address, str) else address
         try:
             self._socket = socket.create_connection(host_and_port, timeout)
@@ -72,6 +94,9 @@ class Client:
             raise ClientError(f"can not connect to {host} port {port}: {error}") from error
         # A request is small and waits for its answer; Nagle would hold it back.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # As long as connecting may take, sending may: the socket keeps its limit.
+        self._readable = selectors.DefaultSelector()
+        self._readable.register(self._socket, selectors.EVENT_READ)
 
     def __enter__(self) -> "Client":
         return self
@@ -81,6 +106,7 @@ class Client:
 
     def close(self) -> None:
         """Ends the connection; what was sent still arrives. May be called twice."""
+        self._readable.close()
         self._socket.close()
 
     def fileno(self) -> int:
@@ -145,8 +171,8 @@ class Client:
 
     def _send_all(self, frame: bytes) -> None:
         try:
-            self._socket.settimeout(self._timeout)
-            self._socket.sendall(frame)
+            with self._sending:
+                self._socket.sendall(frame)
         except OSError as error:
             # A part of the frame may be out, so that nothing can follow it.
             self.close()
@@ -155,26 +181,41 @@ class Client:
     def _receive(self, deadline: float) -> Frame:
         while True:
             frame = self._framer.next()
-            if frame is not None:
+            if frame is None:
+                self._read(deadline)
+            elif frame.packet_id in SESSION_CONTROL_IDS:
+                self._on_control(frame)
+            else:
                 return frame
-            self._read(deadline)
+
+    def _on_control(self, frame: Frame) -> None:
+        """What the server's session layer says; no caller sees it, and unknown ids are dropped."""
+        if frame.packet_id == SESSION_PING:
+            self.send_bytes(SESSION_PONG, frame.payload[:PONG_BYTES_MAX])
+        elif frame.packet_id == Close.packet_id:
+            self._farewell = Close.decode(frame.payload)
 
     def _read(self, deadline: float) -> None:
         """Reads once; a wait of no time still takes what is there."""
         left = max(deadline - time.monotonic(), 0.0)
         try:
-            self._socket.settimeout(left)
+            if self._socket.fileno() < 0:
+                raise OSError("it was closed here")
+            # Not the socket's own limit: another thread may be sending within that one.
+            if not self._readable.select(left):
+                raise TimedOut("nothing came within the time limit")
             received = self._socket.recv(_RECEIVE_BYTES)
-        except (BlockingIOError, socket.timeout):
-            raise TimedOut("nothing came within the time limit") from None
-        except OSError as error:
+        except TimedOut:
+            raise
+        except (OSError, ValueError) as error:
+            # A ValueError tells that another thread has closed it meanwhile.
             self.close()
-            raise Closed(f"the connection failed: {error}") from error
+            raise Closed(f"the connection failed: {error}", self._farewell) from error
         if not received:
             inside = self._framer.is_inside_a_frame
             self.close()
             where = " inside a frame" if inside else ""
-            raise Closed(f"the server closed the connection{where}")
+            raise Closed(f"the server closed the connection{where}", self._farewell)
         self._framer.feed(received)
 
     def _deadline(self, timeout: Optional[float]) -> float:

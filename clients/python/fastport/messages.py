@@ -31,6 +31,14 @@ APPLICATION_IDS = range(0x0003, 0x1000)
 RESERVED_IDS = range(0x8000, 0x9000)
 
 
+#: What session layers say to each other by themselves: see docs/session-control.md.
+SESSION_CONTROL_IDS = range(0x8F00, 0x8F10)
+SESSION_PING = 0x8F02
+SESSION_PONG = 0x8F03
+#: So much of a ping's payload comes back.
+PONG_BYTES_MAX = 64
+
+
 class ResultCode(IntEnum):
     """How a request went."""
 
@@ -57,6 +65,17 @@ class Header(Message):
     request_id: int = uint64(1)
     #: Milliseconds since the Unix epoch.
     timestamp_ms: int = uint64(2)
+
+
+@dataclass
+class Close(Message):
+    """The last packet of a side that ends the session and says why."""
+
+    packet_id: ClassVar[int] = 0x8F01
+    #: Below 1000 the number of one of FastPort's own reasons, from 1000 the application's.
+    code: int = uint32(1)
+    #: The server's words; escape them before they are shown.
+    text: str = string(2)
 
 
 @dataclass

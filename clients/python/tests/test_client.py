@@ -27,6 +27,7 @@ from fastport.messages import (
     BenchmarkResponse,
     BenchmarkStartRequest,
     BenchmarkStartResponse,
+    Close,
     EchoRequest,
     EchoResponse,
     Header,
@@ -253,6 +254,32 @@ class BadPeers(unittest.TestCase):
         client = self.connect_to(lambda peer: peer.sendall(bytes.fromhex("0003")))
         with self.assertRaises(FrameError):
             client.receive()
+
+    def test_heartbeats_are_answered_with_their_first_bytes(self) -> None:
+        ping = bytes.fromhex("000c8f020001020304050607")
+        answers = []
+
+        def serve(peer: socket.socket) -> None:
+            peer.sendall(ping + Frame(0x8F02, bytes(range(100))).encode())
+            answers.append(read_exactly(peer, 12))
+            answers.append(read_exactly(peer, 4 + 64))
+            # Ids of session layers that nobody knows are nothing to the caller.
+            peer.sendall(bytes.fromhex("00048f0f" "00040003"))
+
+        client = self.connect_to(serve)
+        self.assertEqual(client.receive(), Frame(3, b""))
+        self.assertEqual(answers[0].hex(), "000c8f030001020304050607")
+        self.assertEqual(answers[1], Frame(0x8F03, bytes(range(64))).encode())
+
+    def test_a_server_that_says_why_it_closes_is_understood(self) -> None:
+        farewell = Frame(Close.packet_id, Close(1001, "kicked").encode()).encode()
+        self.assertEqual(farewell.hex(), "000f8f0108e90712066b69636b6564")
+        for said, code, text in ((farewell, 1001, "kicked"), (bytes.fromhex("00048f01"), 0, "")):
+            client = self.connect_to(lambda peer: peer.sendall(said))
+            with self.assertRaises(Closed) as closed:
+                client.receive()
+            self.assertEqual(closed.exception.farewell, Close(code, text))
+            self.assertIn(f"(code {code})", str(closed.exception))
 
     def test_an_answer_to_another_request_is_not_taken(self) -> None:
         other = EchoResponse(header=Header(request_id=99), data_str="not yours").encode()
