@@ -103,3 +103,87 @@ fn what_one_says_in_the_chat_reaches_the_others() {
         assert_eq!(heard, hi);
     }
 }
+
+/// As the example's messages are; a test that shared them would not see a changed number.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Snapshot {
+    #[prost(uint64, tag = "1")]
+    tick: u64,
+    #[prost(message, repeated, tag = "2")]
+    players: Vec<Position>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Position {
+    #[prost(uint64, tag = "1")]
+    player: u64,
+    #[prost(sint64, tag = "2")]
+    x: i64,
+    #[prost(sint64, tag = "3")]
+    y: i64,
+}
+
+/// The next snapshot that a player sees.
+fn snapshot(stream: &mut TcpStream) -> Snapshot {
+    let mut header = [0; 4];
+    stream.read_exact(&mut header).expect("a header");
+    assert_eq!(header[2..], [0x03, 0x02]);
+    let size = usize::from(u16::from_be_bytes([header[0], header[1]]));
+    let mut payload = vec![0; size - 4];
+    stream.read_exact(&mut payload).expect("a payload");
+    prost::Message::decode(&payload[..]).expect("a snapshot")
+}
+
+#[test]
+fn players_of_an_arena_see_each_other_move_and_leave() {
+    let mut arena = example("arena");
+    arena.arg("127.0.0.1:0");
+    let server = Running::start(arena);
+    let connect = || {
+        let stream = TcpStream::connect(&server.address).expect("a connection");
+        let limit = Some(Duration::from_secs(10));
+        stream.set_read_timeout(limit).expect("a time limit");
+        stream
+    };
+    let mut players: Vec<TcpStream> = (0..9).map(|_| connect()).collect();
+    // Eight have a place in the first arena; who came ninth plays alone.
+    let mut alone = None;
+    for (index, player) in players.iter_mut().enumerate() {
+        let seen = loop {
+            let seen = snapshot(player).players.len();
+            if seen == 8 {
+                break 8;
+            }
+            // The other arena has one only when the first is full.
+            if seen == 1 && (0..20).all(|_| snapshot(player).players.len() == 1) {
+                break 1;
+            }
+        };
+        if seen == 1 {
+            assert_eq!(alone.replace(index), None, "one is alone");
+        }
+    }
+    let alone = alone.expect("the ninth");
+    let moved = usize::from(alone == 0);
+    // 0x0301, {right: 3, up: -2}, twice.
+    let step = [0, 8, 3, 1, 0x08, 6, 0x10, 3];
+    players[moved]
+        .write_all(&[step, step].concat())
+        .expect("a write");
+    let watcher = (0..9).find(|index| ![alone, moved].contains(index));
+    let watcher = watcher.expect("seven others");
+    let is_there = |position: &Position| (position.x, position.y) == (6, -4);
+    let mut tick = 0;
+    loop {
+        let seen = snapshot(&mut players[watcher]);
+        assert!(seen.tick > tick, "snapshots come in order");
+        tick = seen.tick;
+        if seen.players.iter().any(is_there) {
+            break;
+        }
+    }
+    players[moved]
+        .shutdown(std::net::Shutdown::Both)
+        .expect("an end");
+    while snapshot(&mut players[watcher]).players.iter().any(is_there) {}
+}
