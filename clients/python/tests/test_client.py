@@ -61,6 +61,8 @@ class Live(unittest.TestCase):
     def setUpClass(cls) -> None:
         cls.server = subprocess.Popen(
             [server_program(), "server", "--listen", "127.0.0.1:0"],
+            # Sessions that it ends are told why.
+            env={**os.environ, "FASTPORT_SESSION_ANNOUNCE_CLOSE": "true"},
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -194,9 +196,12 @@ class Live(unittest.TestCase):
     def test_a_payload_that_is_no_message_ends_the_session(self) -> None:
         client = self.connect()
         client.send_bytes(EchoRequest.packet_id, b"\xff")
-        with self.assertRaises(Closed):
-            while True:
-                client.receive()
+        with self.assertRaises(Closed) as closed:
+            client.receive()
+        farewell = closed.exception.farewell
+        assert farewell is not None
+        self.assertEqual(farewell.code, 10)
+        self.assertIn("0x0001", farewell.text)
 
     def test_a_wait_ends_in_time_and_the_connection_goes_on(self) -> None:
         client = self.connect()
