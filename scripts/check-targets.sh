@@ -16,7 +16,6 @@ targets=(
   aarch64-apple-darwin
   x86_64-unknown-freebsd
   aarch64-unknown-linux-gnu
-  x86_64-unknown-linux-musl
 )
 
 main() {
