@@ -2,7 +2,6 @@
 //! tests and the fuzz target run the same; it knows nothing of either, and has one thread.
 
 use fastport_buffer::RingBuffer;
-use std::collections::VecDeque;
 
 /// Sizes are in 256ths of what the ring can hold, so that one strategy suits rings of all sizes.
 #[derive(Clone, Debug)]
@@ -24,17 +23,18 @@ pub(crate) enum Operation {
 /// The ring, and what should be in it.
 pub(crate) struct Harness<R> {
     ring: R,
-    model: VecDeque<u8>,
+    model: Vec<u8>,
     capacity: usize,
     check: fn(&R),
-    next: u8,
+    /// Where in the pattern the next written byte is.
+    next: usize,
 }
 
 impl<R: RingBuffer> Harness<R> {
     pub(crate) fn new(ring: R, capacity: usize, check: fn(&R)) -> Self {
         Self {
             ring,
-            model: VecDeque::new(),
+            model: Vec::new(),
             capacity,
             check,
             next: 0,
@@ -78,7 +78,7 @@ impl<R: RingBuffer> Harness<R> {
     /// Reserves and writes; what was written, or `None` when the ring and the model have no room.
     fn reserve(&mut self, share: u16) -> Option<Vec<u8>> {
         let bytes = self.bytes(share);
-        let content: Vec<u8> = (0..bytes).map(|_| self.fresh()).collect();
+        let content = self.fresh(bytes);
         let room = self.capacity - self.model.len();
         let Some(mut spans) = self.ring.allocate_write(bytes) else {
             assert!(bytes > room, "refused {bytes} bytes, room for {room}");
@@ -91,15 +91,22 @@ impl<R: RingBuffer> Harness<R> {
     }
 
     /// Bytes that repeat only after 251, which no capacity here shares a factor with.
-    fn fresh(&mut self) -> u8 {
-        self.next = (self.next + 1) % 251;
-        self.next
+    fn fresh(&mut self, bytes: usize) -> Vec<u8> {
+        let pattern: [u8; 251] = std::array::from_fn(|at| at as u8);
+        let mut content = Vec::with_capacity(bytes);
+        while content.len() < bytes {
+            let rest = &pattern[self.next..];
+            let part = &rest[..rest.len().min(bytes - content.len())];
+            content.extend_from_slice(part);
+            self.next = (self.next + part.len()) % pattern.len();
+        }
+        content
     }
 
     fn commit(&mut self, written: &[u8], bytes: usize) {
         let bytes = bytes.min(written.len());
         self.ring.commit_write(bytes);
-        self.model.extend(&written[..bytes]);
+        self.model.extend_from_slice(&written[..bytes]);
     }
 
     fn consume(&mut self, share: u16) {
@@ -117,7 +124,7 @@ impl<R: RingBuffer> Harness<R> {
         };
         assert_eq!(there, out.len() <= self.model.len());
         if there {
-            assert!(self.model.iter().take(out.len()).eq(&out));
+            assert_eq!(&self.model[..out.len()], out);
             self.model.drain(..if take { out.len() } else { 0 });
         } else {
             assert!(out.iter().all(|byte| *byte == 0xEE), "a refusal wrote");
@@ -131,10 +138,11 @@ impl<R: RingBuffer> Harness<R> {
         assert_eq!(self.ring.free(), self.capacity - self.model.len());
         let (first, second) = self.ring.read_buffers();
         let shown = first.len() + second.len();
-        assert!(first.iter().chain(second).eq(self.model.iter().take(shown)));
+        let expected = self.model[..shown].split_at(first.len());
+        assert_eq!((first, second), expected);
         assert!(!first.is_empty() || self.model.is_empty());
         let mut all = vec![0; self.model.len()];
         assert!(self.ring.peek(&mut all));
-        assert!(self.model.iter().eq(&all));
+        assert_eq!(self.model, all);
     }
 }
