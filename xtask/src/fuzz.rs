@@ -122,4 +122,6 @@ fn print_summary(outcomes: &[Outcome]) {
 }
 
 /// The targets, each a file below fuzz/fuzz_targets; the canary is not among them.
-const TARGETS: [&str; 6] = ["chunks", "config", "framer", "protobuf", "quantity", "ring"];
+const TARGETS: [&str; 8] = [
+    "chunks", "config", "framer", "protobuf", "proxy", "quantity", "ring", "session",
+];

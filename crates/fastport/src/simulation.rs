@@ -8,6 +8,7 @@
 use crate::config::{Dispatch, ServiceConfig};
 use crate::dispatch::event_pool::EventPool;
 use crate::dispatch::strand::Budget;
+use crate::protection::proxy_header::{self, Parsed};
 use crate::session::send_queue;
 use crate::session::slot::ConnectDone;
 use crate::stats::snapshot::StatsSnapshot;
@@ -241,4 +242,15 @@ fn ready_strands(shared: &ServiceShared) -> usize {
 pub fn release_spares() {
     send_queue::release_spares();
     attention::release_spares();
+}
+
+/// Reads the header that a proxy sends: its bytes and the client that it names, inside `Some`;
+/// `Some(None)` while it is not complete, and `None` for what is no header.
+#[must_use]
+pub fn read_proxy_header(bytes: &[u8]) -> Option<Option<(usize, Option<SocketAddr>)>> {
+    match proxy_header::parse(bytes) {
+        Parsed::Header(header) => Some(Some((header.bytes, header.client))),
+        Parsed::NeedMore => Some(None),
+        Parsed::Invalid => None,
+    }
 }

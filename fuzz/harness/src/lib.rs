@@ -7,6 +7,8 @@
 //! | [`ring`] | the byte rings, and a naive queue (the property tests' model) |
 //! | [`chunks`] | the chunk store, and a model of who has which buffer (the same) |
 //! | [`protobuf`] | the generated messages, what they encode to, and the borrowed views |
+//! | [`session`] | a whole session on a simulated engine, and what must come of it |
+//! | [`proxy`] | PROXY headers, and a reader that takes them apart by position |
 //! | [`config`] | configuration files, and what an error message must say |
 //! | [`quantity`] | durations, and how they are written back |
 //! | [`canary`] | nothing: its defect is planted, for the fuzzer to find |
@@ -19,11 +21,14 @@ mod chunks_model;
 pub mod config;
 pub mod framer;
 pub mod input;
+mod naive_reader;
 pub mod protobuf;
+pub mod proxy;
 pub mod quantity;
 pub mod ring;
 #[path = "../../../crates/fastport-buffer/tests/oracle/model.rs"]
 mod ring_model;
+pub mod session;
 
 /// A harness by its target's name.
 pub type Harness = (&'static str, fn(&[u8]));
@@ -34,6 +39,8 @@ pub const HARNESSES: &[Harness] = &[
     ("config", config::run),
     ("framer", framer::run),
     ("protobuf", protobuf::run),
+    ("proxy", proxy::run),
     ("quantity", quantity::run),
     ("ring", ring::run),
+    ("session", session::run),
 ];

@@ -15,7 +15,6 @@ pub(super) fn build(root: &Path) -> Option<Workplace> {
     let host = instrumented::host()?;
     let arguments = [
         "build",
-        "--locked",
         "--release",
         "--bins",
         "--target",

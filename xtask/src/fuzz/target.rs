@@ -122,7 +122,10 @@ pub(super) fn fuzz(place: &Workplace, name: &'static str, limit: &Limit) -> Outc
 
 /// Shows a line unless it is one of those that each run prints.
 fn crash_line(name: &str, line: &str) {
-    let usual = line.starts_with("INFO:") || line.starts_with("Done ") || line.contains("# Uses: ");
+    let usual = line.starts_with("INFO:")
+        || line.starts_with("Done ")
+        || line.contains("# Uses: ")
+        || line.contains("NEW_FUNC[");
     if !usual && !line.trim().is_empty() && !line.starts_with("###### ") {
         println!("{name:>9}  {line}");
     }
