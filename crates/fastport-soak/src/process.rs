@@ -45,7 +45,7 @@ pub(crate) struct Ended {
     /// What it counted, in its own words.
     pub(crate) summary: String,
     /// Lines of its log that are warnings.
-    pub(crate) warnings: usize,
+    pub(crate) warnings: Vec<String>,
     /// Lines of its log that are errors, or tell of a panic.
     pub(crate) errors: Vec<String>,
 }
@@ -133,14 +133,17 @@ impl ServerProcess {
         self.output.read_to_string(&mut summary)?;
         let status = self.child.wait()?;
         let log = fs::read_to_string(&self.log)?;
-        let errors = log
-            .lines()
-            .filter(|line| line.contains(" ERROR ") || line.contains("panicked"));
+        let lines = |words: [&str; 2]| {
+            let found = log
+                .lines()
+                .filter(|line| words.iter().any(|word| line.contains(word)));
+            found.map(str::to_owned).collect()
+        };
         Ok(Ended {
             status,
             summary: summary.trim().to_owned(),
-            warnings: log.lines().filter(|line| line.contains(" WARN ")).count(),
-            errors: errors.map(str::to_owned).collect(),
+            warnings: lines([" WARN "; 2]),
+            errors: lines([" ERROR ", "panicked"]),
         })
     }
 }

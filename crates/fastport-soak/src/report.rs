@@ -103,6 +103,15 @@ fn page(arguments: &Arguments, outcomes: &[(&str, Outcome)]) -> (String, bool) {
             "\n`--engine {engine}`: {}; {}.",
             outcome.ready, outcome.ended.summary
         );
+        // Without the time that it begins with.
+        let warning = outcome
+            .ended
+            .warnings
+            .first()
+            .and_then(|line| line.split_once(" WARN "));
+        if let Some((_, warning)) = warning {
+            let _ = writeln!(page, "\nThe first warning: {}", warning.trim());
+        }
         for failure in failures(outcome) {
             let _ = writeln!(page, "\n* **{failure}**");
         }
@@ -123,8 +132,10 @@ fn failures(outcome: &Outcome) -> Vec<String> {
     }
     let trend = &outcome.trend;
     if !trend.is_memory_level() {
-        let (middle, end) = (trend.resident_middle_kib, trend.resident_end_kib);
-        failures.push(format!("resident memory grew from {middle} to {end} KiB"));
+        failures.push(format!(
+            "resident memory grew: {:?} KiB",
+            trend.resident_kib
+        ));
     }
     if trend.threads_min != trend.threads_max {
         failures.push(format!(
@@ -140,7 +151,7 @@ fn failures(outcome: &Outcome) -> Vec<String> {
 
 fn figures(page: &mut String, outcomes: &[(&str, Outcome)]) {
     type Row<'a> = (&'a str, fn(&Outcome) -> String);
-    let rows: [Row<'_>; 9] = [
+    let rows: [Row<'_>; 10] = [
         ("messages checked byte by byte", |o| {
             grouped(o.ledger.checked().0)
         }),
@@ -160,15 +171,16 @@ fn figures(page: &mut String, outcomes: &[(&str, Outcome)]) {
                 .join(" / ")
         }),
         ("connections", |o| grouped(o.ledger.connections())),
-        ("resident memory, MiB: early, late, most", |o| {
-            let trend = &o.trend;
-            let all = [
-                trend.resident_middle_kib,
-                trend.resident_end_kib,
-                trend.resident_max_kib,
-            ];
-            all.map(|kib| format!("{:.1}", kib as f64 / 1024.0))
-                .join(", ")
+        (
+            "resident memory, MiB: medians of each fifth of the time",
+            |o| o.trend.resident_kib.map(mib).join(", "),
+        ),
+        ("resident memory, MiB: before, most", |o| {
+            format!(
+                "{}, {}",
+                mib(o.before.resident_kib),
+                mib(o.trend.resident_max_kib)
+            )
         }),
         ("descriptors: before, most, after", |o| {
             let most = o.trend.descriptors_max;
@@ -181,7 +193,7 @@ fn figures(page: &mut String, outcomes: &[(&str, Outcome)]) {
             format!("{:.0}, {:.1}", o.trend.processor_percent, o.idle_percent)
         }),
         ("log: warnings, errors", |o| {
-            format!("{}, {}", o.ended.warnings, o.ended.errors.len())
+            format!("{}, {}", o.ended.warnings.len(), o.ended.errors.len())
         }),
     ];
     let names = outcomes.iter().map(|(engine, _)| format!("`{engine}`"));
@@ -225,6 +237,10 @@ fn table<'a>(
     for (name, cells) in rows {
         let _ = writeln!(page, "| {name} | {} |", cells.join(" | "));
     }
+}
+
+fn mib(kib: u64) -> String {
+    format!("{:.1}", kib as f64 / 1024.0)
 }
 
 /// What it ran on.

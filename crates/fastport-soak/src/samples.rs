@@ -17,16 +17,15 @@ pub(crate) struct Sample {
     pub(crate) processor: Duration,
 }
 
-/// Memory may differ so much between the middle and the end of a run: what the allocator keeps
-/// depends on which clients were there last.
+/// Memory may differ so much between two times of a run: what the allocator keeps depends on which
+/// clients were there last.
 const LEVEL_KIB: u64 = 8 * 1024;
 
 /// What a run's samples say.
 #[derive(Debug, Default)]
 pub(crate) struct Trend {
-    /// Medians of the second fifth and of the last fifth of the run.
-    pub(crate) resident_middle_kib: u64,
-    pub(crate) resident_end_kib: u64,
+    /// Medians of each fifth of the run.
+    pub(crate) resident_kib: [u64; 5],
     pub(crate) resident_max_kib: u64,
     pub(crate) descriptors_max: u64,
     pub(crate) threads_min: u64,
@@ -41,16 +40,15 @@ impl Trend {
         let (Some(first), Some(last)) = (samples.first(), samples.last()) else {
             return Self::default();
         };
-        let resident = |from: usize, to: usize| {
-            let part = &samples[samples.len() * from / 5..samples.len() * to / 5];
+        let resident = |fifth: usize| {
+            let part = &samples[samples.len() * fifth / 5..samples.len() * (fifth + 1) / 5];
             median(part.iter().map(|sample| sample.resident_kib).collect())
         };
         let most = |of: fn(&Sample) -> u64| samples.iter().map(of).max().unwrap_or(0);
         let wall = last.at.saturating_sub(first.at).as_secs_f64();
         let used = last.processor.saturating_sub(first.processor).as_secs_f64();
         Self {
-            resident_middle_kib: resident(1, 2),
-            resident_end_kib: resident(4, 5),
+            resident_kib: [0, 1, 2, 3, 4].map(resident),
             resident_max_kib: most(|sample| sample.resident_kib),
             descriptors_max: most(|sample| sample.descriptors),
             threads_min: samples
@@ -63,11 +61,11 @@ impl Trend {
         }
     }
 
-    /// Whether memory stayed level: the end is no more than a twentieth, or 8 MiB, above the
-    /// middle.
+    /// Whether memory stayed level: the last fifth is no more than a twentieth, or 8 MiB, above
+    /// the second one. The first is when the server meets each kind of client for the first time.
     pub(crate) fn is_memory_level(&self) -> bool {
-        let slack = (self.resident_middle_kib / 20).max(LEVEL_KIB);
-        self.resident_end_kib <= self.resident_middle_kib + slack
+        let [_, second, _, _, last] = self.resident_kib;
+        last <= second + (second / 20).max(LEVEL_KIB)
     }
 }
 
