@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod ci;
+mod faults;
 mod fuzz;
 mod instrumented;
 mod sanitizers;
@@ -29,6 +30,8 @@ struct Arguments {
 enum Task {
     /// Runs formatting, lints, documentation, tidy and the loom models; reports every failure.
     Ci,
+    /// Runs the tests of faults and writes docs/fault-matrix.md; or measures single ordeals.
+    Faults(faults::FaultsArguments),
     /// Builds and runs the fuzz targets; says how often each ran and whether one crashed.
     Fuzz(fuzz::FuzzArguments),
     /// Runs the session layer on simulated engines; one seed is shown step by step.
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
     let root = repository_root();
     let passed = match Arguments::parse().task {
         Task::Ci => ci::run(&root),
+        Task::Faults(arguments) => faults::run(&root, &arguments),
         Task::Fuzz(arguments) => fuzz::run(&root, &arguments),
         Task::Sim(arguments) => simulation::run(&root, &arguments),
         Task::Asan => sanitizers::address(&root),

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`arena`] | one server and everything that is done to it |
 //! | [`clients`] | the kinds of clients, a thread each |
+//! | [`figures`] | single ordeals that are measured, instead of a soak |
 //! | [`ledger`] | what was checked and what was found wrong |
 //! | [`message`] | frames whose every byte follows from client and number |
 //! | [`process`] | the server's process, and what `/proc` says of it |
@@ -23,6 +24,8 @@ mod arena;
 mod clients;
 #[cfg(target_os = "linux")]
 mod clock;
+#[cfg(target_os = "linux")]
+mod figures;
 #[cfg(target_os = "linux")]
 mod halt;
 #[cfg(target_os = "linux")]
@@ -57,6 +60,12 @@ struct Arguments {
     /// Where to write the report, in Markdown; it is shown in any case.
     #[arg(long)]
     report: Option<PathBuf>,
+    /// Instead of a soak: measure single ordeals one after the other, and show the figures.
+    #[arg(long)]
+    figures: bool,
+    /// With `--figures`: a tenth of each ordeal, for a look that takes a minute.
+    #[arg(long, requires = "figures")]
+    small: bool,
     /// What all choices follow from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -74,7 +83,13 @@ fn minutes(text: &str) -> Result<f64, String> {
 
 #[cfg(target_os = "linux")]
 fn main() -> ExitCode {
-    match report::soak(&Arguments::parse()) {
+    let arguments = Arguments::parse();
+    let outcome = if arguments.figures {
+        figures::run(&arguments)
+    } else {
+        report::soak(&arguments)
+    };
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

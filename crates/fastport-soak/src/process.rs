@@ -54,10 +54,21 @@ impl ServerProcess {
     /// Starts one on a port that the system chooses and waits until it listens. Its settings and
     /// its log are put into `folder`.
     pub(crate) fn start(program: &Path, engine: &str, folder: &Path) -> io::Result<Self> {
+        Self::start_by(Command::new(program), engine, folder, SETTINGS)
+    }
+
+    /// As [`ServerProcess::start`], by a command that runs the program with the arguments that are
+    /// added to it, and with other settings.
+    pub(crate) fn start_by(
+        mut command: Command,
+        engine: &str,
+        folder: &Path,
+        settings_text: &str,
+    ) -> io::Result<Self> {
         let settings = folder.join(format!("{engine}.toml"));
-        fs::write(&settings, SETTINGS)?;
+        fs::write(&settings, settings_text)?;
         let log = folder.join(format!("{engine}.log"));
-        let mut child = Command::new(program)
+        let mut child = command
             .args(["server", "--listen", "127.0.0.1:0", "--engine", engine])
             .args(["--log", "warn", "--config"])
             .arg(&settings)

@@ -50,10 +50,10 @@ pub(crate) fn soak(arguments: &Arguments) -> io::Result<bool> {
 }
 
 /// A folder of its own for settings and logs; removed with what is in it.
-struct Folder(PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    fn make() -> io::Result<Self> {
+    pub(crate) fn make() -> io::Result<Self> {
         let path = std::env::temp_dir().join(format!("fastport-soak-{}", std::process::id()));
         fs::create_dir(&path)?;
         Ok(Self(path))

@@ -1,9 +1,14 @@
-//! README.md and docs/pitfalls.md say which tests hold what; who renames a test renames it there.
+//! Some pages say which tests hold what; who renames a test renames it there.
 
 use super::Finding;
 
 /// The pages whose names are checked.
-pub(super) const PAGES: [&str; 2] = ["README.md", "docs/pitfalls.md"];
+pub(super) const PAGES: [&str; 4] = [
+    "README.md",
+    "SECURITY.md",
+    "docs/fault-matrix.md",
+    "docs/pitfalls.md",
+];
 
 /// The names in the text of a page that no function has. `sources` is the text of all Rust files.
 pub(super) fn unknown(page: &str, text: &str, sources: &str) -> Vec<Finding> {

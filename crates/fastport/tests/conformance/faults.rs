@@ -191,7 +191,7 @@ pub(crate) fn the_smallest_engine_serves_everyone(setup: Setup) {
 /// While every event worker is in a handler that blocks, connections are taken and the I/O goes on.
 pub(crate) fn a_blocked_event_pool_does_not_stop_the_io(setup: Setup) {
     let Dispatch::Pool { workers } = setup.dispatch else {
-        // Inline, whoever blocks is the I/O worker.
+        eprintln!("skipped: inline, whoever blocks is the I/O worker");
         return;
     };
     let (entered, enters) = channel();
@@ -233,7 +233,7 @@ pub(crate) fn a_blocked_event_pool_does_not_stop_the_io(setup: Setup) {
 /// blocks here, a stopped process or a suspended machine elsewhere.
 pub(crate) fn a_worker_that_could_not_run_blames_nobody(setup: Setup) {
     let Dispatch::Inline = setup.dispatch else {
-        // Only what runs on the worker keeps it from running.
+        eprintln!("skipped: on a pool, no handler keeps the worker from running");
         return;
     };
     let host = setup.host(
