@@ -352,8 +352,8 @@ fn open_and_close(to: SocketAddr, sessions: usize) -> io::Result<()> {
             })
             .collect();
         threads.into_iter().try_for_each(|thread| {
-            let outcome = thread.join().map_err(|_| io::Error::other("a panic"))?;
-            outcome
+            let outcome = thread.join();
+            outcome.map_err(|_| io::Error::other("a panic"))?
         })
     })
 }
