@@ -3,6 +3,10 @@
 //! Only parsing and ranges; defaults that a configuration file can change are `None` here.
 
 use crate::bench::plan::Scenario;
+mod operating;
+
+pub(crate) use operating::{AdminAction, AdminArguments, AdminTarget, StatusArguments};
+
 use crate::quantity::parse_duration;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
@@ -46,6 +50,10 @@ pub(crate) enum Command {
     Bench(BenchArguments),
     /// Run a server and a short benchmark in one process, for a first look.
     Demo,
+    /// Show how a server does: a line or JSON, or with --watch a live dashboard.
+    Status(StatusArguments),
+    /// Do something to a running server: kick, message, ban, drain, reload.
+    Admin(AdminArguments),
     /// Write, check and show configuration files.
     Config(ConfigArguments),
     /// Run the server under the system's service manager: systemd, or the SCM of Windows.
@@ -89,6 +97,12 @@ pub(crate) struct ServerArguments {
     /// How long a stop waits for sessions to finish, as in 5s [default: 5s].
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) drain_timeout: Option<Duration>,
+    /// Listen for admin requests: page, metrics, JSON, actions [default address: 127.0.0.1:6629].
+    ///
+    /// An address, unix:/path, or several with commas. Addresses that others reach need a token.
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = crate::administration::DEFAULT_ADDRESS)]
+    pub(crate) admin: Option<String>,
     /// Configuration file (TOML) [default: the one that FASTPORT_CONFIG names, if any].
     ///
     /// FASTPORT_SERVER_WORKERS=4, and so on for every key, overrides it; flags override both.

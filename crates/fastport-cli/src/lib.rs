@@ -1,4 +1,4 @@
-//! FastPort's command line: server, client, bench, demo, config, service.
+//! FastPort's command line: server, client, bench, demo, status, admin, config, service.
 //!
 //! A library only so that what reads text from people can be fuzzed; the program is [`main`].
 //!
@@ -7,10 +7,12 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod administration;
 mod arguments;
 mod bench;
 mod clock;
 mod commands;
+mod dashboard;
 mod descriptors;
 mod failure;
 #[doc(hidden)]
@@ -54,6 +56,8 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(Command::Client(client)) => commands::client::run(client, log),
         Some(Command::Bench(bench)) => commands::bench::run(bench, log),
         Some(Command::Service(service)) => commands::service::run(service, log),
+        Some(Command::Status(status)) => commands::status::run(status),
+        Some(Command::Admin(admin)) => commands::admin::run(admin),
         Some(Command::Config(config)) => commands::config::run(config),
         Some(Command::Demo) => commands::demo::run(log),
     }

@@ -5,11 +5,15 @@ mod echo;
 mod throughput;
 
 use fastport::{Handler, Packet, PacketId, Session};
+use fastport_admin::InBand;
 use parking_lot::Mutex;
 
-/// The server's handler. Stateless: what a session measures is attached to it.
+/// The server's handler. What a session measures is attached to it.
 #[derive(Debug, Default)]
-pub(crate) struct Services;
+pub(crate) struct Services {
+    /// Takes admin packets, where the game port may have them.
+    pub(crate) in_band: Option<InBand>,
+}
 
 impl Handler for Services {
     fn on_packet(&self, session: &Session, packet: Packet<'_>) {
@@ -21,7 +25,10 @@ impl Handler for Services {
             PacketId::THROUGHPUT_DATA => throughput::on_data(session, &packet),
             PacketId::BENCHMARK_START_REQUEST => benchmark::on_start(session, &packet),
             PacketId::BENCHMARK_END_REQUEST => benchmark::on_end(session, &packet),
-            id => session.note_unhandled(id),
+            id => match &self.in_band {
+                Some(in_band) if id.is_reserved() => in_band.offer(session, &packet),
+                _ => session.note_unhandled(id),
+            },
         }
     }
 }

@@ -11,8 +11,9 @@ use crate::services::Services;
 use crate::settings::ServerSettings;
 use crate::settings::written::{Changes, changes};
 use crate::signals::Urgency;
-use crate::{address, terminal};
+use crate::{address, administration, terminal};
 use fastport::{Dispatch, Error, IoService, StopReport};
+use fastport_admin::AdminServer;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -169,8 +170,16 @@ pub(crate) fn serve(
     news: &NewsBox,
     supervisor: &dyn Supervisor,
 ) -> Result<(), Failure> {
-    let (service, address) = start(&plan.settings)?;
+    let service = IoService::start(plan.settings.service_config())?;
+    let (steering, log) = (news.sender.clone(), plan.log.clone());
+    let admin = administration::start(&plan.settings.admin, &service, steering, log)?;
+    let in_band = admin.as_ref().filter(|_| plan.settings.admin.in_band);
+    let in_band = in_band.map(AdminServer::in_band);
+    let address = listen(&service, &plan.settings, Services { in_band })?;
     supervisor.tell(&ready_line(&service, address));
+    for address in admin.iter().flat_map(|admin| admin.addresses()) {
+        supervisor.tell(&format!("admin on {address}"));
+    }
     supervisor.listening(&service, address);
     let (waiter, stopper) = (news.sender.clone(), news.sender.clone());
     let served = &service;
@@ -180,6 +189,9 @@ pub(crate) fn serve(
             let _ = waiter.send(News::Ended(served.wait()));
         });
         let (urgency, failure) = until_end(plan, news, &service, supervisor);
+        if let Some(admin) = &admin {
+            admin.set_draining();
+        }
         let limit = urgency.limit(plan.settings.drain_timeout);
         // Ends the waiting thread as well.
         scope.spawn(move || {
@@ -269,11 +281,21 @@ fn until_drained(
 /// Wrong settings, an engine that this machine does not permit, an address that can not be listened
 /// on.
 pub(crate) fn start(settings: &ServerSettings) -> Result<(IoService, SocketAddr), Failure> {
-    let address = address::resolve(&settings.listen)?;
     let service = IoService::start(settings.service_config())?;
-    let address = service.listen(address, Arc::new(Services))?;
-    tracing::info!(engine = %service.engine(), reason = service.engine_reason(), "engine chosen");
+    let address = listen(&service, settings, Services::default())?;
     Ok((service, address))
+}
+
+/// Begins to take connections.
+fn listen(
+    service: &IoService,
+    settings: &ServerSettings,
+    services: Services,
+) -> Result<SocketAddr, Failure> {
+    let address = address::resolve(&settings.listen)?;
+    let address = service.listen(address, Arc::new(services))?;
+    tracing::info!(engine = %service.engine(), reason = service.engine_reason(), "engine chosen");
+    Ok(address)
 }
 
 /// The line that tells that connections are taken.

@@ -7,6 +7,7 @@ pub(crate) mod written;
 
 pub(crate) use file::SettingsError;
 
+use crate::administration::AdminSettings;
 use crate::arguments::{DEFAULT_ADDRESS, DispatchKind, EngineChoice, ServerArguments};
 use crate::logging::LogSettings;
 use fastport::{Dispatch, Profile, ServiceConfig, SessionConfig, WaitStrategy};
@@ -22,6 +23,8 @@ pub(crate) struct ServerSettings {
     pub(crate) listen: String,
     /// How long a stop waits for sessions to finish.
     pub(crate) drain_timeout: Duration,
+    /// The admin listener.
+    pub(crate) admin: AdminSettings,
     /// What is logged, where and how.
     pub(crate) log: LogSettings,
     dispatch: DispatchKind,
@@ -52,6 +55,7 @@ impl Default for ServerSettings {
         Self {
             listen: DEFAULT_ADDRESS.into(),
             drain_timeout: Duration::from_secs(5),
+            admin: AdminSettings::default(),
             log: LogSettings::default(),
             // The handlers served here are short: a hand-off to a pool would cost more than they
             // do.
@@ -175,7 +179,8 @@ impl ServerSettings {
         }
     }
 
-    fn apply_flags(&mut self, arguments: &ServerArguments) {
+    /// Notes which keys the flags set.
+    fn note_flags(&mut self, arguments: &ServerArguments) {
         let given = [
             ("listen", "listen", arguments.listen.is_some()),
             ("workers", "workers", arguments.workers.is_some()),
@@ -220,6 +225,17 @@ impl ServerSettings {
         ];
         for (key, flag, _) in given.into_iter().filter(|(.., given)| *given) {
             self.origins.insert(key, Origin::Flag(flag));
+        }
+        if arguments.admin.is_some() {
+            self.origins
+                .insert(("admin", "listen"), Origin::Flag("admin"));
+        }
+    }
+
+    fn apply_flags(&mut self, arguments: &ServerArguments) {
+        self.note_flags(arguments);
+        if let Some(listen) = &arguments.admin {
+            self.admin.listen.clone_from(listen);
         }
         if let Some(listen) = &arguments.listen {
             self.listen.clone_from(listen);

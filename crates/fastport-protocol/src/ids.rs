@@ -47,6 +47,8 @@ impl PacketId {
     /// The answer to [`PacketId::ADMIN_SESSION_LIST_REQUEST`].
     pub const ADMIN_SESSION_LIST_RESPONSE: Self = Self(0x8004);
 
+    /// What an operator tells the people behind a session. Chosen here.
+    pub const ADMIN_NOTICE: Self = Self(0x8010);
     /// Says why its sender ends the session; its last packet.
     pub const SESSION_CLOSE: Self = Self(0x8F01);
     /// Asks the peer's session layer whether it lives.
@@ -154,6 +156,7 @@ identified!(
     admin::AdminStatusSummaryResponse => ADMIN_STATUS_SUMMARY_RESPONSE,
     admin::AdminSessionListRequest => ADMIN_SESSION_LIST_REQUEST,
     admin::AdminSessionListResponse => ADMIN_SESSION_LIST_RESPONSE,
+    admin::AdminNotice => ADMIN_NOTICE,
 );
 
 #[cfg(test)]

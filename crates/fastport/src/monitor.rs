@@ -7,7 +7,7 @@ use crate::config::ServiceConfig;
 use crate::protection::bans::Ban;
 use crate::session::handle::{Session, SessionId};
 use crate::stats::snapshot::StatsSnapshot;
-use crate::worker::link::{ServiceShared, WorkerLink};
+use crate::worker::link::{Answers, Command, ServiceShared, WorkerLink};
 use fastport_engine::EngineKind;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -95,6 +95,19 @@ impl Monitor {
             pauses: link.counters.pauses.get(),
         });
         stats.collect()
+    }
+
+    /// Whether every worker takes its turns: each is asked through its mailbox and has `limit` in
+    /// all to answer. Blocks until all have answered or `limit` is over. False when a worker has
+    /// ended, or stays in a handler for longer. Not from a handler that runs inline: it would wait
+    /// for itself.
+    #[must_use]
+    pub fn ping_workers(&self, limit: Duration) -> bool {
+        let answers = Arc::new(Answers::default());
+        for link in self.links.iter() {
+            link.mailbox.post(Command::Ping(answers.clone()));
+        }
+        answers.wait_for(self.links.len(), limit)
     }
 
     /// Sessions whose handlers wait for a thread of the event pool; 0 without a pool.

@@ -40,6 +40,10 @@ pub(super) fn variable_of(key: &Key) -> String {
 /// The key that a variable means; `None` when it is not one of ours.
 fn find(variable: &str) -> Option<Result<&'static Key, String>> {
     let rest = variable.strip_prefix("FASTPORT_")?.to_ascii_lowercase();
+    if rest == "admin_token" {
+        // A secret, which is no setting that could be shown.
+        return None;
+    }
     keys::SECTIONS.iter().find_map(|section| {
         let name = rest.strip_prefix(section.name)?.strip_prefix('_')?;
         let key = section.keys().iter().find(|key| key.name == name);
@@ -102,6 +106,7 @@ mod tests {
         for variable in [
             "FASTPORT_LOG",
             "FASTPORT_CONFIG",
+            "FASTPORT_ADMIN_TOKEN",
             "PATH",
             "FASTPORTSERVER_X",
         ] {

@@ -3,6 +3,7 @@
 //! One table entry per key is all that there is to a key: reading a file, the environment, `config
 //! init`, `config show` and a reload go by it. The tables are in the folder, by section.
 
+mod admin;
 mod engine;
 mod operate;
 mod protection;
@@ -173,6 +174,11 @@ pub(super) static SECTIONS: &[Section] = &[
         name: "socket",
         about: "Options of the sessions' sockets.",
         keys: engine::SOCKET,
+    },
+    Section {
+        name: "admin",
+        about: "The admin listener: page, metrics, JSON, the wire's admin packets, actions.",
+        keys: admin::KEYS,
     },
     Section {
         name: "log",

@@ -23,6 +23,12 @@ impl SessionId {
         Self(id)
     }
 
+    /// The id with this number, whether or not there is such a session.
+    #[must_use]
+    pub const fn from_value(number: u64) -> Self {
+        Self(number)
+    }
+
     /// The number, from 1.
     #[must_use]
     pub const fn value(self) -> u64 {

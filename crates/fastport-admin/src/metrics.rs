@@ -1,0 +1,199 @@
+//! Totals in the text format of Prometheus (version 0.0.4).
+//!
+//! Label values are names of this program's own, never what a peer sent.
+
+use fastport::{CloseReason, Monitor, RejectReason, StatsSnapshot};
+use std::fmt::Write;
+
+/// The type of the text.
+pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Everything there is to scrape.
+pub(crate) fn text(monitor: &Monitor, memory_bytes: u64, log_lines_lost: u64) -> String {
+    let stats = monitor.stats();
+    let mut page = Page(String::with_capacity(8 * 1024));
+    page.head(
+        "fastport_info",
+        "gauge",
+        "Version and engine of the server.",
+    );
+    let (version, engine) = (env!("CARGO_PKG_VERSION"), monitor.engine().name());
+    page.line(format_args!(
+        "fastport_info{{version=\"{version}\",engine=\"{engine}\"}} 1"
+    ));
+    page.one(
+        "fastport_uptime_seconds",
+        "gauge",
+        "Time since the start.",
+        monitor.uptime().as_secs(),
+    );
+    page.one(
+        "fastport_sessions",
+        "gauge",
+        "Sessions that there are.",
+        stats.sessions,
+    );
+    page.one(
+        "fastport_send_queue_bytes",
+        "gauge",
+        "Bytes that wait for peers.",
+        stats.queued_bytes,
+    );
+    page.one(
+        "fastport_pool_waiting_sessions",
+        "gauge",
+        "Sessions whose handlers wait for a thread.",
+        monitor.waiting_for_pool() as u64,
+    );
+    page.one(
+        "process_resident_memory_bytes",
+        "gauge",
+        "Physical memory.",
+        memory_bytes,
+    );
+    totals(&mut page, &stats, log_lines_lost);
+    page.each(
+        "fastport_sessions_ended_total",
+        "Ended sessions.",
+        &CloseReason::NAMES,
+        &stats.closed,
+    );
+    page.each(
+        "fastport_connections_rejected_total",
+        "Connections that became no session.",
+        &RejectReason::NAMES,
+        &stats.rejected,
+    );
+    handler_times(&mut page, &stats.handler_times);
+    workers(&mut page, monitor);
+    page.0
+}
+
+fn totals(page: &mut Page, stats: &StatsSnapshot, log_lines_lost: u64) {
+    let totals = [
+        (
+            "sessions_accepted",
+            "Sessions that listeners accepted.",
+            stats.accepted,
+        ),
+        (
+            "sessions_connected",
+            "Sessions that connectors made.",
+            stats.connected,
+        ),
+        (
+            "packets_received",
+            "Whole frames received.",
+            stats.packets_in,
+        ),
+        ("bytes_received", "Bytes received.", stats.bytes_in),
+        ("bytes_sent", "Bytes that the kernel took.", stats.bytes_out),
+        ("receives", "Receive completions with data.", stats.receives),
+        ("sends", "Send operations.", stats.sends),
+        ("turns", "Turns of the workers' loops.", stats.turns),
+        (
+            "read_pauses",
+            "Pauses of reading by back-pressure.",
+            stats.pauses,
+        ),
+        (
+            "broadcasts",
+            "Messages sent to many sessions.",
+            stats.broadcasts,
+        ),
+        (
+            "packets_unhandled",
+            "Packets with an id that nothing handles.",
+            stats.unhandled,
+        ),
+        (
+            "packets_undecodable",
+            "Payloads that did not decode.",
+            stats.undecodable,
+        ),
+        (
+            "accept_failures",
+            "Times that accepting failed.",
+            stats.accept_failures,
+        ),
+        (
+            "connect_failures",
+            "Outgoing connections not made.",
+            stats.connect_failures,
+        ),
+        (
+            "log_lines_lost",
+            "Log lines that were lost.",
+            log_lines_lost,
+        ),
+    ];
+    for (name, help, value) in totals {
+        page.one(&format!("fastport_{name}_total"), "counter", help, value);
+    }
+}
+
+fn handler_times(page: &mut Page, times: &fastport::HandlerTimesSnapshot) {
+    const NAME: &str = "fastport_handler_seconds";
+    page.head(NAME, "histogram", "Time of handlers for a packet, sampled.");
+    let samples = times.samples();
+    for (bound, count) in times.cumulative() {
+        let bound = bound.as_secs_f64();
+        page.line(format_args!("{NAME}_bucket{{le=\"{bound}\"}} {count}"));
+    }
+    page.line(format_args!("{NAME}_bucket{{le=\"+Inf\"}} {samples}"));
+    page.line(format_args!("{NAME}_sum {}", times.total().as_secs_f64()));
+    page.line(format_args!("{NAME}_count {samples}"));
+}
+
+fn workers(page: &mut Page, monitor: &Monitor) {
+    let workers = monitor.workers();
+    type Get = fn(&fastport::WorkerStats) -> u64;
+    let series: [(&str, &str, &str, Get); 3] = [
+        ("sessions", "gauge", "Sessions on the worker.", |w| {
+            w.sessions as u64
+        }),
+        ("mailbox", "gauge", "Commands not taken yet.", |w| {
+            w.mailbox as u64
+        }),
+        (
+            "packets_received_total",
+            "counter",
+            "Whole frames received.",
+            |w| w.packets_in,
+        ),
+    ];
+    for (name, kind, help, get) in series {
+        let name = format!("fastport_worker_{name}");
+        page.head(&name, kind, help);
+        for worker in &workers {
+            let (index, value) = (worker.index, get(worker));
+            page.line(format_args!("{name}{{worker=\"{index}\"}} {value}"));
+        }
+    }
+}
+
+/// The text that grows.
+struct Page(String);
+
+impl Page {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"));
+    }
+
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: u64) {
+        self.head(name, kind, help);
+        self.line(format_args!("{name} {value}"));
+    }
+
+    fn each(&mut self, name: &str, help: &str, reasons: &[&str], counts: &[u64]) {
+        self.head(name, "counter", help);
+        for (reason, count) in reasons.iter().zip(counts) {
+            self.line(format_args!("{name}{{reason=\"{reason}\"}} {count}"));
+        }
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        // Writing to a String does not fail.
+        let _ = writeln!(self.0, "{line}");
+    }
+}
