@@ -21,15 +21,23 @@ pub const BLOCK_SIZES: [usize; 3] = [4 * 1024, 16 * 1024, 64 * 1024];
 #[derive(Debug)]
 pub struct Block {
     memory: Box<[u8]>,
-    start: usize,
-    end: usize,
+    /// 32 bits each, since a session holds a block's place also while it has none.
+    start: u32,
+    end: u32,
 }
 
 impl Block {
     /// Makes a block of the smallest size class that holds `bytes`, or of just `bytes` when none
     /// does.
+    ///
+    /// # Panics
+    /// When `bytes` is 4 GiB or more.
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Self {
+        assert!(
+            u32::try_from(bytes).is_ok(),
+            "a block of {bytes} bytes is too large"
+        );
         let capacity = BLOCK_SIZES
             .into_iter()
             .find(|size| *size >= bytes)
@@ -50,7 +58,7 @@ impl Block {
     /// Committed bytes that are not consumed.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.end - self.start
+        (self.end - self.start) as usize
     }
 
     /// Whether nothing is committed, or all of it is consumed.
@@ -62,45 +70,54 @@ impl Block {
     /// Bytes that can still be reserved.
     #[must_use]
     pub fn room(&self) -> usize {
-        self.memory.len() - self.end
+        self.memory.len() - self.end as usize
     }
 
     /// The committed bytes that are not consumed.
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
-        &self.memory[self.start..self.end]
+        &self.memory[self.start as usize..self.end as usize]
     }
 
     /// The next `bytes` bytes to write, or `None` when there is no room. Nothing is visible to a
     /// reader until [`Block::commit`].
     pub fn reserve(&mut self, bytes: usize) -> Option<&mut [u8]> {
-        self.memory.get_mut(self.end..self.end.checked_add(bytes)?)
+        let end = self.end as usize;
+        self.memory.get_mut(end..end.checked_add(bytes)?)
     }
 
     /// Publishes the first `bytes` bytes that were reserved.
     ///
     /// # Panics
     /// When `bytes` is more than the room, since that was never reserved.
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "no more than the room, which is below 4 GiB"
+    )]
     pub fn commit(&mut self, bytes: usize) {
         assert!(
             bytes <= self.room(),
             "commit of {bytes} bytes, room for {}",
             self.room()
         );
-        self.end += bytes;
+        self.end += bytes as u32;
     }
 
     /// Drops the first `bytes` committed bytes.
     ///
     /// # Panics
     /// When fewer are committed.
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "no more than is committed, which is below 4 GiB"
+    )]
     pub fn consume(&mut self, bytes: usize) {
         assert!(
             bytes <= self.len(),
             "consume of {bytes} bytes, {} committed",
             self.len()
         );
-        self.start += bytes;
+        self.start += bytes as u32;
     }
 
     /// Forgets all bytes. The memory stays initialised.

@@ -8,7 +8,8 @@ const CALLS_MAX: u32 = 32;
 pub(crate) struct Budget {
     turn: u64,
     calls: u32,
-    bytes: usize,
+    /// Saturates: calls end a turn long before.
+    bytes: u32,
 }
 
 impl Budget {
@@ -21,7 +22,7 @@ impl Budget {
                 bytes: 0,
             };
         }
-        self.calls < CALLS_MAX && self.bytes < bytes_max
+        self.calls < CALLS_MAX && (self.bytes as usize) < bytes_max
     }
 
     /// Whether bytes were moved in this turn.
@@ -33,7 +34,8 @@ impl Budget {
     /// Notes a call, and the bytes that it moved.
     pub(crate) fn spend(&mut self, bytes: usize) {
         self.calls += 1;
-        self.bytes += bytes;
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.bytes = self.bytes.saturating_add(bytes);
     }
 }
 

@@ -10,6 +10,7 @@
 //! | [`key`] | the identity of a connection or listener, with a generation |
 //! | [`in_flight`] | what is outstanding and when `Closed` is due, for all back-ends |
 //! | [`mailbox`] | work for a worker from other threads, and the parking protocol |
+//! | [`moment`] | points in time in eight bytes |
 //! | [`timer_wheel`] | coarse deadlines, one entry per key |
 //! | [`socket`] | socket options and creation, the same for all back-ends |
 //! | [`choice`] | which engine `auto` takes, and why |
@@ -26,11 +27,14 @@ pub mod iocp;
 mod kernel_memory;
 pub mod key;
 pub mod mailbox;
+pub mod moment;
 #[cfg(unix)]
 pub mod poll;
 mod progress;
 mod slab;
 pub mod socket;
+#[cfg(unix)]
+mod spare_boxes;
 pub mod timer_wheel;
 #[cfg(target_os = "linux")]
 pub mod uring;
@@ -46,6 +50,7 @@ pub use in_flight::{InFlight, Op};
 pub use iocp::IocpEngine;
 pub use key::Key;
 pub use mailbox::{Mailbox, Parking};
+pub use moment::{Clock, Moment};
 #[cfg(unix)]
 pub use poll::PollEngine;
 pub use socket::{KeepAlive, SocketOptions};

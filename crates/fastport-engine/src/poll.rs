@@ -29,12 +29,14 @@ mod slots;
 pub use poller::PollWaker;
 
 use crate::slab::Slab;
+use crate::spare_boxes::SpareBoxes;
 use crate::{
     CloseMode, Drained, Engine, EngineConfig, EngineError, InFlight, Key, ListenConfig, Op,
     SocketOptions, Wait,
 };
 use fastport_buffer::{Chunk, ChunkStore, SendBatch};
 use poller::Poller;
+use send::Sending;
 use slots::{Role, Slot};
 use socket2::SockRef;
 use std::collections::VecDeque;
@@ -68,6 +70,8 @@ pub struct PollEngine {
     accept_retry_min: Duration,
     accept_retry_max: Duration,
     receive_budget: usize,
+    /// Room for the sends of sessions that have one under way.
+    sendings: SpareBoxes<Sending>,
     /// What was asked for and is not reported yet.
     operations: usize,
     turn: u64,
@@ -188,6 +192,7 @@ impl Engine for PollEngine {
             accept_retry_min: config.accept_retry_min,
             accept_retry_max: config.accept_retry_max,
             receive_budget: config.receive_budget,
+            sendings: SpareBoxes::default(),
             operations: 0,
             turn: 1,
             events_left: EVENTS_PER_TURN,

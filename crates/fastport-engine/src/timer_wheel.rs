@@ -2,22 +2,26 @@
 //!
 //! There is no timer object per packet and nothing to cancel. A key is filed once; when its bucket
 //! comes up the owner looks at what is due now, and files it again for what is due next. A deadline
-//! further away than one lap of the wheel is looked at once a lap.
+//! further away than one lap of the wheel is looked at once a lap. A bucket gives back the memory
+//! of a burst, since a clump of keys moves from bucket to bucket.
 
-use std::time::{Duration, Instant};
+use crate::Moment;
+use std::time::Duration;
 
 const BUCKETS: usize = 256;
+/// Entries for which an emptied bucket keeps room.
+const BUCKET_KEEPS: usize = 64;
 
 /// Deadlines of keys `T`, each seen at most one tick late and never early.
 #[derive(Debug)]
 pub struct TimerWheel<T> {
-    start: Instant,
+    start: Moment,
     tick: Duration,
     /// The number of the next tick to expire.
     next: u64,
     /// No tick before this one has an entry.
     first: u64,
-    buckets: Vec<Vec<(u64, T)>>,
+    buckets: Vec<Vec<(Moment, T)>>,
     entries: usize,
 }
 
@@ -27,7 +31,7 @@ impl<T> TimerWheel<T> {
     /// # Panics
     /// When the tick is zero.
     #[must_use]
-    pub fn new(now: Instant, tick: Duration) -> Self {
+    pub fn new(now: Moment, tick: Duration) -> Self {
         assert!(!tick.is_zero(), "a tick must take time");
         let buckets = (0..BUCKETS).map(|_| Vec::new()).collect();
         Self {
@@ -41,57 +45,55 @@ impl<T> TimerWheel<T> {
     }
 
     /// Files `entry` for `deadline`; a deadline in the past is due at the next tick.
-    pub fn insert(&mut self, deadline: Instant, entry: T) {
+    pub fn insert(&mut self, deadline: Moment, entry: T) {
         let tick = self.tick_after(deadline).max(self.next);
-        self.buckets[bucket(tick)].push((tick, entry));
+        self.buckets[bucket(tick)].push((deadline, entry));
         self.entries += 1;
         self.first = self.first.min(tick);
     }
 
-    /// Calls `due` for each entry whose deadline has passed at `now`, and forgets it. Entries that
-    /// `due` returns are filed again.
-    pub fn expire(&mut self, now: Instant, mut due: impl FnMut(T) -> Option<(Instant, T)>) {
+    /// Moves the entries whose deadline has passed at `now` to `due`, each with its deadline.
+    pub fn expire(&mut self, now: Moment, due: &mut Vec<(Moment, T)>) {
         let end = self.ticks_until(now);
+        let end_moment = self.begin_of(end);
         // After a long pause one lap visits every bucket.
         let visits = end.saturating_sub(self.next).min(BUCKETS as u64);
-        let first = end - visits;
-        let mut again = Vec::new();
-        for tick in first..end {
+        let before = due.len();
+        for tick in end - visits..end {
             let entries = &mut self.buckets[bucket(tick)];
             let mut index = 0;
-            while index < entries.len() {
-                if entries[index].0 < end {
-                    let (_, entry) = entries.swap_remove(index);
-                    self.entries -= 1;
-                    again.extend(due(entry));
+            while let Some((deadline, _)) = entries.get(index) {
+                if *deadline <= end_moment {
+                    due.push(entries.swap_remove(index));
                 } else {
                     index += 1;
                 }
             }
+            if entries.capacity() > BUCKET_KEEPS && entries.len() < entries.capacity() / 4 {
+                entries.shrink_to(BUCKET_KEEPS);
+            }
         }
+        self.entries -= due.len() - before;
         self.next = self.next.max(end);
-        for (deadline, entry) in again {
-            self.insert(deadline, entry);
-        }
     }
 
     /// When [`TimerWheel::expire`] should be called next: the end of the first tick with an entry,
     /// at most a lap away. `None` when the wheel is empty.
-    pub fn next_expiry(&mut self) -> Option<Instant> {
+    pub fn next_expiry(&mut self) -> Option<Moment> {
         if self.entries == 0 {
             return None;
         }
         let lap = self.next + BUCKETS as u64;
         let tick = (self.first.max(self.next)..lap)
             .find(|tick| {
-                self.buckets[bucket(*tick)]
-                    .iter()
-                    .any(|entry| entry.0 <= *tick)
+                let end = self.begin_of(tick + 1);
+                let mut entries = self.buckets[bucket(*tick)].iter();
+                entries.any(|(deadline, _)| *deadline <= end)
             })
             .unwrap_or(lap - 1);
         // Asked twice a turn, so it is not looked for twice.
         self.first = tick;
-        Some(self.start + mul(self.tick, tick + 1))
+        Some(self.begin_of(tick + 1))
     }
 
     /// Entries that are filed.
@@ -107,15 +109,21 @@ impl<T> TimerWheel<T> {
     }
 
     /// Whole ticks that have passed at `now`: the entries of those are due.
-    fn ticks_until(&self, now: Instant) -> u64 {
-        let passed = now.saturating_duration_since(self.start).as_nanos() / self.tick.as_nanos();
+    fn ticks_until(&self, now: Moment) -> u64 {
+        let passed = now.saturating_since(self.start).as_nanos() / self.tick.as_nanos();
         u64::try_from(passed).unwrap_or(u64::MAX)
     }
 
     /// The tick whose end is at or after the deadline.
-    fn tick_after(&self, deadline: Instant) -> u64 {
-        let until = deadline.saturating_duration_since(self.start).as_nanos();
+    fn tick_after(&self, deadline: Moment) -> u64 {
+        let until = deadline.saturating_since(self.start).as_nanos();
         u64::try_from(until.div_ceil(self.tick.as_nanos()).saturating_sub(1)).unwrap_or(u64::MAX)
+    }
+
+    /// When a tick begins, which is when the one before it ends.
+    fn begin_of(&self, tick: u64) -> Moment {
+        let nanos = self.tick.as_nanos().saturating_mul(u128::from(tick));
+        self.start + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 }
 
@@ -125,11 +133,6 @@ impl<T> TimerWheel<T> {
 )]
 fn bucket(tick: u64) -> usize {
     (tick % BUCKETS as u64) as usize
-}
-
-fn mul(tick: Duration, ticks: u64) -> Duration {
-    let nanos = tick.as_nanos().saturating_mul(u128::from(ticks));
-    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -143,24 +146,39 @@ mod tests {
         Duration::from_millis(millis)
     }
 
+    fn start() -> Moment {
+        Moment::after(1_000_000)
+    }
+
     #[test]
     fn an_entry_is_due_within_a_tick_and_never_early() {
-        let start = Instant::now();
+        let start = start();
         let mut wheel = TimerWheel::new(start, TICK);
         wheel.insert(start + ms(25), 'a');
-        let mut seen = Vec::new();
-        wheel.expire(start + ms(24), |entry| {
-            seen.push(entry);
-            None
-        });
-        assert!(seen.is_empty());
+        let mut due = Vec::new();
+        wheel.expire(start + ms(24), &mut due);
+        assert!(due.is_empty());
         assert_eq!(wheel.next_expiry(), Some(start + ms(30)));
-        wheel.expire(start + ms(30), |entry| {
-            seen.push(entry);
-            None
-        });
-        assert_eq!(seen, ['a']);
+        wheel.expire(start + ms(30), &mut due);
+        assert_eq!(due, [(start + ms(25), 'a')]);
         assert_eq!(wheel.next_expiry(), None);
+    }
+
+    #[test]
+    fn a_clump_that_moves_on_leaves_no_memory_behind() {
+        let start = start();
+        let mut wheel = TimerWheel::new(start, TICK);
+        let mut due = Vec::new();
+        for step in 1..=BUCKETS as u64 {
+            for entry in 0..1000 {
+                wheel.insert(start + ms(step * 10), entry);
+            }
+            due.clear();
+            wheel.expire(start + ms(step * 10), &mut due);
+            assert_eq!(due.len(), 1000);
+        }
+        let kept: usize = wheel.buckets.iter().map(Vec::capacity).sum();
+        assert!(kept <= BUCKETS * BUCKET_KEEPS, "{kept}");
     }
 
     proptest! {
@@ -171,7 +189,7 @@ mod tests {
             deadlines in prop::collection::vec(0u64..20_000, 1..40),
             steps in prop::collection::vec(1u64..4_000, 1..60),
         ) {
-            let start = Instant::now();
+            let start = start();
             let mut wheel = TimerWheel::new(start, TICK);
             for (index, deadline) in deadlines.iter().enumerate() {
                 wheel.insert(start + ms(*deadline), index);
@@ -180,10 +198,12 @@ mod tests {
             let mut now = 0;
             for step in steps {
                 now += step;
-                wheel.expire(start + ms(now), |index| {
+                let mut due = Vec::new();
+                wheel.expire(start + ms(now), &mut due);
+                for (deadline, index) in due {
+                    prop_assert_eq!(deadline, start + ms(deadlines[index]));
                     fired[index] += 1;
-                    None
-                });
+                }
                 for (index, deadline) in deadlines.iter().enumerate() {
                     if fired[index] > 0 {
                         prop_assert!(*deadline <= now, "early");
@@ -196,7 +216,7 @@ mod tests {
                 let next = deadlines.iter().zip(&fired).filter(|(_, fired)| **fired == 0);
                 let next = next.map(|(deadline, _)| deadline.div_ceil(10) * 10).min();
                 if let Some(next) = next {
-                    let wait = wheel.next_expiry().unwrap() - start;
+                    let wait = wheel.next_expiry().unwrap().saturating_since(start);
                     prop_assert!(wait <= ms(next.max(10)), "{wait:?} for {next}");
                 }
             }
@@ -204,13 +224,18 @@ mod tests {
 
         #[test]
         fn a_refiled_entry_comes_again(laps in 1u64..5) {
-            let start = Instant::now();
+            let start = start();
             let mut wheel = TimerWheel::new(start, TICK);
             wheel.insert(start + ms(10), ());
             let mut count = 0;
+            let mut due = Vec::new();
             for turn in 1..=laps * 300 {
                 let now = start + ms(turn * 10);
-                wheel.expire(now, |()| { count += 1; Some((now + ms(100), ())) });
+                wheel.expire(now, &mut due);
+                for (_, entry) in due.drain(..) {
+                    count += 1;
+                    wheel.insert(now + ms(100), entry);
+                }
             }
             prop_assert_eq!(wheel.len(), 1);
             prop_assert!(count >= laps * 27);

@@ -32,6 +32,7 @@ pub use waker::UringWaker;
 
 use crate::kernel_memory::KernelMemory;
 use crate::slab::Slab;
+use crate::spare_boxes::SpareBoxes;
 use crate::{
     CloseMode, Drained, Engine, EngineConfig, EngineError, Event, Key, ListenConfig, Op,
     SocketOptions, Wait, socket,
@@ -41,7 +42,7 @@ use io_uring::cqueue;
 use provided_buffers::ProvidedBuffers;
 use ring::Ring;
 use send_scratch::SendScratch;
-use slots::{Receive, Role, Slot};
+use slots::{Receive, Sending, Slot};
 use socket2::SockRef;
 use std::collections::VecDeque;
 use std::io;
@@ -85,6 +86,8 @@ pub struct UringEngine {
     retry_accepts: bool,
     accept_retry_min: Duration,
     accept_retry_max: Duration,
+    /// Room for the sends of sessions that have one under way.
+    sendings: SpareBoxes<Sending>,
     /// Operations that the kernel holds, wake-up and cancels aside.
     operations: usize,
     now: Instant,
@@ -215,6 +218,7 @@ impl Engine for UringEngine {
             retry_accepts: false,
             accept_retry_min: config.accept_retry_min,
             accept_retry_max: config.accept_retry_max,
+            sendings: SpareBoxes::default(),
             operations: 0,
             now: Instant::now(),
             drained: false,
@@ -253,7 +257,7 @@ impl Engine for UringEngine {
 
     /// The options are those of the listener, which its sockets inherited (`tcp(7)`).
     fn adopt(&mut self, socket: OwnedFd, _options: &SocketOptions) -> Result<Key, EngineError> {
-        Ok(self.memory.slots.insert(Slot::new(socket, Role::Session)))
+        Ok(self.memory.slots.insert(Slot::new(socket, None)))
     }
 
     fn peer_address(&self, key: Key) -> io::Result<SocketAddr> {

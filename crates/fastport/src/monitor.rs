@@ -198,7 +198,7 @@ impl Monitor {
     /// Sessions that there are stay: disconnect them if they are to end. A ban of the same block is
     /// replaced. Bans do not survive the service.
     pub fn ban(&self, block: AddressBlock, duration: Option<Duration>) {
-        let now = self.shared.nanoseconds(Instant::now());
+        let now = self.shared.clock.moment(Instant::now()).nanoseconds();
         self.shared.admission.ban(block, duration, now);
     }
 
@@ -210,7 +210,7 @@ impl Monitor {
     /// The bans that hold, by block, with what is left of each; `None` has no end.
     #[must_use]
     pub fn bans(&self) -> Vec<Ban> {
-        let now = self.shared.nanoseconds(Instant::now());
+        let now = self.shared.clock.moment(Instant::now()).nanoseconds();
         self.shared.admission.bans(now)
     }
 }

@@ -8,9 +8,11 @@
 //! ```
 
 pub(crate) mod carry;
+pub(crate) mod context;
 pub(crate) mod control;
 pub(crate) mod handle;
 pub(crate) mod held;
+pub(crate) mod peer_address;
 pub(crate) mod registry;
 pub(crate) mod remote_half;
 pub(crate) mod send_queue;

@@ -32,16 +32,17 @@ pub(crate) mod turn;
 
 use crate::config::SessionConfig;
 use crate::net::framer::PacketFramer;
+use crate::session::context::SessionContext;
 use crate::session::slot::{Connecting, Slot};
 use crate::stats::handler_times::Sampler;
 use accept::{Adoption, ListenerState};
 use crossbeam_queue::SegQueue;
-use fastport_engine::{Engine, Key, TimerWheel};
+use fastport_engine::{Engine, Key, Moment, TimerWheel};
 use link::WorkerLink;
 use patience::Patience;
 use proxied::Proxied;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// The resolution of time limits: each is met at most this much late.
@@ -60,8 +61,10 @@ pub(crate) struct Worker<E: Engine> {
     pub(crate) proxied: BTreeMap<Key, Proxied>,
     /// Connects that failed and wait for the engine's `Closed`.
     pub(crate) abandoned: BTreeSet<Key>,
-    pub(crate) wheel: TimerWheel<(Key, Instant)>,
+    pub(crate) wheel: TimerWheel<Key>,
     pub(crate) framer: PacketFramer,
+    /// What the latest sessions have in common, as long as there are any of them.
+    pub(crate) contexts: Vec<Weak<SessionContext>>,
     /// Limits and times of sessions that begin now.
     pub(crate) session_config: Arc<SessionConfig>,
     pub(crate) stopping: Option<Stopping>,
@@ -72,6 +75,8 @@ pub(crate) struct Worker<E: Engine> {
     pub(crate) queued_change: isize,
     /// Reused by the attention pass.
     pub(crate) looking: Vec<Key>,
+    /// Reused when deadlines are looked at.
+    pub(crate) due: Vec<(Moment, Key)>,
 }
 
 /// A worker as its peers see it: where accepted sockets are handed over.
@@ -104,7 +109,7 @@ impl<E: Engine> Worker<E> {
         let framer = PacketFramer::new(config.session.frame_bytes_max);
         let session_config = link.service.session_config.clone();
         let patience = Patience::new(config.wait, config.spin_limit);
-        let wheel = TimerWheel::new(engine.now(), TICK);
+        let wheel = TimerWheel::new(link.service.clock.moment(engine.now()), TICK);
         Self {
             engine,
             link,
@@ -116,13 +121,21 @@ impl<E: Engine> Worker<E> {
             abandoned: BTreeSet::new(),
             wheel,
             framer,
+            contexts: Vec::new(),
             session_config,
             stopping: None,
             patience,
             sampler: Sampler::default(),
             queued_change: 0,
             looking: Vec::new(),
+            due: Vec::new(),
         }
+    }
+
+    /// When the turn's completions were taken, as sessions keep it.
+    #[inline]
+    pub(crate) fn now(&self) -> Moment {
+        self.link.service.clock.moment(self.engine.now())
     }
 
     /// Runs `act` on the session behind a key, unless the key is stale. The slot is taken out for

@@ -23,6 +23,7 @@ const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
 const NO_SIGNAL: i32 = 0;
 
 /// A batch on its way.
+#[derive(Default)]
 pub(super) struct Sending {
     batch: SendBatch,
     progress: Progress,
@@ -113,7 +114,7 @@ impl PollEngine {
         debug_assert!(slot.sending.is_none(), "a send is outstanding");
         slot.in_flight.begin(Op::Send);
         self.operations += 1;
-        slot.sending = Some(Sending::new(batch));
+        slot.sending = Some(self.sendings.fill(Sending::new(batch)));
         slot.push_send();
         if slot.sending.as_ref().is_some_and(|s| s.ended.is_some()) && !slot.queued {
             slot.queued = true;
@@ -130,7 +131,7 @@ impl PollEngine {
         let slot = self.slots.find(key)?;
         slot.push_send();
         let result = slot.sending.as_mut()?.ended.take()?;
-        let sending = slot.sending.take()?;
+        let sending = self.sendings.empty(slot.sending.take()?);
         let _ = slot.in_flight.finish(Op::Send);
         self.operations -= 1;
         Some((sending.batch, result))

@@ -26,8 +26,9 @@ impl UringEngine {
             delay: self.accept_retry_min,
             retry_at: None,
         };
-        let role = Role::Listener(Box::new(accepting));
-        let key = self.memory.slots.insert(Slot::new(listener.into(), role));
+        let role = Role::Listener(accepting);
+        let slot = Slot::new(listener.into(), Some(role));
+        let key = self.memory.slots.insert(slot);
         self.arm_accept(key);
         Ok((key, address))
     }
@@ -65,7 +66,7 @@ impl UringEngine {
             self.finish(key, Op::Accept);
         }
         let slot = self.memory.slots.find(key)?;
-        let Role::Listener(accepting) = &mut slot.role else {
+        let Some(Role::Listener(accepting)) = slot.role.as_deref_mut() else {
             return None;
         };
         if !slot.in_flight.is_open() {
@@ -113,7 +114,9 @@ impl UringEngine {
             let Some(slot) = self.memory.slots.find(key) else {
                 continue;
             };
-            if let (Role::Listener(accepting), true) = (&mut slot.role, slot.in_flight.is_open()) {
+            if let Some(Role::Listener(accepting)) = slot.role.as_deref_mut()
+                && slot.in_flight.is_open()
+            {
                 accepting.retry_at = None;
                 self.arm_accept(key);
             }
@@ -129,18 +132,19 @@ impl UringEngine {
     /// When a listener is to be armed; `None` when it is not paused, or closed.
     fn accept_retry(&self, key: Key) -> Option<Instant> {
         let slot = self.memory.slots.look(key)?;
-        match &slot.role {
-            Role::Listener(accepting) if slot.in_flight.is_open() => accepting.retry_at,
+        match slot.role.as_deref() {
+            Some(Role::Listener(accepting)) if slot.in_flight.is_open() => accepting.retry_at,
             _ => None,
         }
     }
 
     /// See [`Engine::connect`](crate::Engine::connect).
     pub(super) fn start_connecting(&mut self, socket: OwnedFd, to: SocketAddr) -> Key {
-        let role = Role::Connecting(Box::new(to.into()));
-        let key = self.memory.slots.insert(Slot::new(socket, role));
+        let role = Role::Connecting(to.into());
+        let key = self.memory.slots.insert(Slot::new(socket, Some(role)));
         if let Some(slot) = self.memory.slots.find(key)
-            && let (Role::Connecting(address), Some(socket)) = (&slot.role, &slot.socket)
+            && let (Some(Role::Connecting(address)), Some(socket)) =
+                (slot.role.as_deref(), &slot.socket)
         {
             slot.in_flight.begin(Op::Connect);
             self.operations += 1;
@@ -160,7 +164,7 @@ impl UringEngine {
         let key = key?;
         self.finish(key, Op::Connect);
         let slot = self.memory.slots.find(key)?;
-        slot.role = Role::Session;
+        slot.role = None;
         if !slot.in_flight.is_open() {
             return None;
         }

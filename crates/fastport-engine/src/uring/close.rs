@@ -7,7 +7,6 @@
 
 use super::UringEngine;
 use super::ops;
-use super::slots::Role;
 use crate::{CloseMode, Drained, Engine, Key, Op, Wait};
 use socket2::SockRef;
 use std::time::{Duration, Instant};
@@ -46,7 +45,7 @@ impl UringEngine {
         };
         slot.sending = None;
         slot.socket = None;
-        slot.role = Role::Session;
+        slot.role = None;
         self.notices.push_back(key);
         self.retry_accepts = !self.paused_listeners.is_empty();
     }

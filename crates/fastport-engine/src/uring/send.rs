@@ -26,10 +26,10 @@ impl UringEngine {
         }
         debug_assert!(slot.sending.is_none(), "two sends of one key");
         if slot.sending.is_none() {
-            slot.sending = Some(Sending {
+            slot.sending = Some(self.sendings.fill(Sending {
                 batch,
                 progress: Progress::default(),
-            });
+            }));
             self.push_send(key);
         }
     }
@@ -87,7 +87,7 @@ impl UringEngine {
             self.push_send(key);
             return None;
         }
-        let Sending { batch, progress } = slot.sending.take()?;
+        let Sending { batch, progress } = self.sendings.empty(slot.sending.take()?);
         let sent = progress.sent();
         let result = if progress.is_done(&batch) {
             Ok(())

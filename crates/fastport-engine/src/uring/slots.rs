@@ -31,6 +31,7 @@ pub(super) enum Receive {
 }
 
 /// A send that is in the kernel.
+#[derive(Default)]
 pub(super) struct Sending {
     pub(super) batch: SendBatch,
     pub(super) progress: Progress,
@@ -44,12 +45,11 @@ pub(super) struct Accepting {
     pub(super) retry_at: Option<Instant>,
 }
 
-/// What a slot is for.
+/// What a slot is for, when that is not a connection that stands: boxed, so that those are small.
 pub(super) enum Role {
-    Session,
     /// The address stays here until the connection stands or failed.
-    Connecting(Box<SockAddr>),
-    Listener(Box<Accepting>),
+    Connecting(SockAddr),
+    Listener(Accepting),
 }
 
 /// A connection or a listener.
@@ -60,19 +60,23 @@ pub(super) struct Slot {
     pub(super) starved: bool,
     /// Closed when the kernel holds nothing more.
     pub(super) socket: Option<OwnedFd>,
-    pub(super) sending: Option<Sending>,
-    pub(super) role: Role,
+    pub(super) sending: Option<Box<Sending>>,
+    /// `None` for a connection that stands, or that is closed.
+    pub(super) role: Option<Box<Role>>,
 }
 
+/// What every session takes of it, idle or not.
+const _: () = assert!(size_of::<Slot>() <= 24);
+
 impl Slot {
-    pub(super) fn new(socket: OwnedFd, role: Role) -> Self {
+    pub(super) fn new(socket: OwnedFd, role: Option<Role>) -> Self {
         Self {
             in_flight: InFlight::default(),
             receive: Receive::Idle,
             starved: false,
             socket: Some(socket),
             sending: None,
-            role,
+            role: role.map(Box::new),
         }
     }
 }

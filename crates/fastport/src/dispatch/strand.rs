@@ -237,7 +237,7 @@ impl Strand {
                 let whole = &bytes[at..at + frame.bytes];
                 let packet = Packet::in_chunk(frame.id, whole, chunk, at);
                 at += frame.bytes;
-                deliver(&*shared.handler, session, packet);
+                deliver(&*shared.context.handler, session, packet);
             }
         }));
         if let Err(panic) = outcome {
@@ -249,7 +249,7 @@ impl Strand {
 
     /// Calls a handler. A panic ends the session, not the event worker.
     fn call(&self, act: impl FnOnce(&dyn crate::Handler)) {
-        let handler = &*self.session.shared().handler;
+        let handler = &*self.session.shared().context.handler;
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| act(handler))) {
             note_panic(&self.session, panic);
         }
@@ -258,7 +258,7 @@ impl Strand {
     /// Bytes were handled: the owner may read on when half of the watermark is free.
     fn done_with(&self, bytes: usize) {
         let before = self.queued_bytes.fetch_sub(bytes, Ordering::AcqRel);
-        let resume_below = self.session.shared().config.receive_high_watermark / 2;
+        let resume_below = self.session.shared().context.config.receive_high_watermark / 2;
         if before > resume_below && before - bytes <= resume_below {
             self.session.shared().attend();
         }

@@ -40,14 +40,14 @@ pub enum FrameError {
     /// The size field is smaller than the header.
     TooSmall {
         /// The size that was named.
-        bytes: usize,
+        bytes: u32,
     },
     /// The frame is larger than this server takes.
     TooLarge {
         /// The size that was named.
-        bytes: usize,
+        bytes: u32,
         /// The largest that is taken.
-        bytes_max: usize,
+        bytes_max: u32,
     },
 }
 
@@ -98,15 +98,16 @@ impl PacketFramer {
         let &[high, low, ..] = bytes else {
             return Ok(None);
         };
-        let declared = usize::from(u16::from_be_bytes([high, low]));
+        let bytes = u16::from_be_bytes([high, low]);
+        let declared = usize::from(bytes);
+        let bytes = u32::from(bytes);
         if declared < HEADER_BYTES {
-            return Err(FrameError::TooSmall { bytes: declared });
+            return Err(FrameError::TooSmall { bytes });
         }
         if declared > self.bytes_max {
-            return Err(FrameError::TooLarge {
-                bytes: declared,
-                bytes_max: self.bytes_max,
-            });
+            // Clamped when it was set.
+            let bytes_max = self.bytes_max as u32;
+            return Err(FrameError::TooLarge { bytes, bytes_max });
         }
         Ok(Some(declared))
     }

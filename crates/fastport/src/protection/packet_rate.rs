@@ -7,7 +7,7 @@ use crate::PacketId;
 use crate::config::{Profile, ProtectionConfig};
 use crate::protection::meter::{Meter, Rate};
 use crate::stats::counters::WorkerCounters;
-use std::time::Instant;
+use fastport_engine::Moment;
 
 /// What happens to a packet above a rate.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -96,7 +96,7 @@ pub(crate) struct SessionMeters {
     /// The time of this turn, in nanoseconds.
     now: u64,
     /// What is held waits until then.
-    pub(crate) held_until: Option<Instant>,
+    pub(crate) held_until: Option<Moment>,
 }
 
 impl SessionMeters {

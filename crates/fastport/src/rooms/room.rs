@@ -110,7 +110,7 @@ impl Room {
         // From here on the session's end takes it out again, and waits for the lock to do so.
         session.shared().note_joined(&self.shared)?;
         state.members.insert(session.id(), session.clone());
-        let link = &session.shared().worker;
+        let link = &session.shared().context.worker;
         state.count_in(link);
         link.casts.post(Cast::Join(self.shared.id, session.clone()));
         link.mailbox.wake();
@@ -253,7 +253,7 @@ impl RoomShared {
             return false;
         }
         session.shared().note_left(self);
-        let link = &session.shared().worker;
+        let link = &session.shared().context.worker;
         state.count_out(link);
         link.casts.post(Cast::Leave(self.id, session.id()));
         link.mailbox.wake();

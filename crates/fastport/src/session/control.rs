@@ -80,7 +80,7 @@ impl SessionShared {
             }
             PacketId::SESSION_PONG => {
                 let sent = packet.payload().try_into().map(u64::from_be_bytes);
-                let now = self.worker.service.uptime_ns();
+                let now = self.context.worker.service.uptime_ns();
                 // What we did not send says nothing.
                 if let Ok(Some(round_trip)) = sent.map(|sent| now.checked_sub(sent)) {
                     self.note_round_trip(Duration::from_nanos(round_trip));
@@ -92,7 +92,7 @@ impl SessionShared {
 
     /// Asks the peer to show that it lives.
     pub(crate) fn ping(self: &Arc<Self>) {
-        let now = self.worker.service.uptime_ns().to_be_bytes();
+        let now = self.context.worker.service.uptime_ns().to_be_bytes();
         let session = Session::from_shared(self.clone());
         // A queue that is full says that the peer does not read, which has limits of its own.
         let _ = session.send_bytes(PacketId::SESSION_PING, &now);
@@ -110,7 +110,7 @@ impl SessionShared {
             CloseReason::PeerClosed
             | CloseReason::PeerTruncated
             | CloseReason::ClosedByPeer { .. } => None,
-            _ if self.config.announce_close => {
+            _ if self.context.config.announce_close => {
                 Some(Farewell::new(reason.code().into(), &reason.to_string()))
             }
             _ => None,

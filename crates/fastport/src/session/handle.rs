@@ -72,13 +72,13 @@ impl Session {
     /// The peer's address.
     #[must_use]
     pub fn peer_address(&self) -> SocketAddr {
-        self.shared.peer
+        self.shared.peer()
     }
 
     /// Whether a listener accepted the session, as opposed to a connector that made it.
     #[must_use]
     pub fn is_inbound(&self) -> bool {
-        self.shared.inbound
+        self.shared.context.inbound
     }
 
     /// Encodes a message straight into the send queue. Does not block; any thread. On the thread
@@ -137,7 +137,7 @@ impl Session {
     /// [`SendError`]; nothing is queued then.
     pub fn forward(&self, packet: &Packet<'_>) -> Result<SendStatus, SendError> {
         let frame = packet.frame();
-        let may_lend = !self.shared.worker.is_chunk_scarce();
+        let may_lend = !self.shared.context.worker.is_chunk_scarce();
         self.shared.enqueue(frame.len(), |pieces| {
             let forwarded = packet.source().is_some_and(|(chunk, at)| {
                 pieces.push_forward(chunk, at..at + frame.len(), may_lend)
@@ -173,7 +173,7 @@ impl Session {
     /// All sessions of this session's service, this one included.
     #[must_use]
     pub fn everyone(&self) -> Everyone {
-        Everyone::of(&self.shared.worker.service)
+        Everyone::of(&self.shared.context.worker.service)
     }
 
     /// Ends the session: nothing more is delivered, what is queued is flushed within the flush time
@@ -297,7 +297,7 @@ impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
             .field("id", &self.shared.id)
-            .field("peer", &self.shared.peer)
+            .field("peer", &self.shared.peer())
             .finish_non_exhaustive()
     }
 }

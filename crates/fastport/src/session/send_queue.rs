@@ -33,11 +33,17 @@ const SPARE_LISTS_MAX: usize = 1024;
 pub(crate) struct SendMemory {
     blocks: BlockPool,
     lists: Vec<Vec<Piece>>,
+    #[allow(clippy::vec_box, reason = "the boxes are what is kept")]
+    queued: Vec<Box<Queued>>,
 }
 
 thread_local! {
     static MEMORY: RefCell<SendMemory> = const {
-        RefCell::new(SendMemory { blocks: BlockPool::new(POOL_BYTES_MAX), lists: Vec::new() })
+        RefCell::new(SendMemory {
+            blocks: BlockPool::new(POOL_BYTES_MAX),
+            lists: Vec::new(),
+            queued: Vec::new(),
+        })
     };
 }
 
@@ -58,6 +64,7 @@ pub(crate) fn release_spares() {
         *memory.borrow_mut() = SendMemory {
             blocks: BlockPool::new(POOL_BYTES_MAX),
             lists: Vec::new(),
+            queued: Vec::new(),
         };
     });
 }
@@ -66,6 +73,23 @@ fn take_list() -> Vec<Piece> {
     MEMORY
         .with(|memory| memory.borrow_mut().lists.pop())
         .unwrap_or_default()
+}
+
+fn take_queued() -> Box<Queued> {
+    MEMORY
+        .with(|memory| memory.borrow_mut().queued.pop())
+        .unwrap_or_default()
+}
+
+/// Drops what is still queued and keeps the memory, unless there is much.
+fn put_queued(mut queued: Box<Queued>) {
+    queued.clear();
+    MEMORY.with(|memory| {
+        let spare = &mut memory.borrow_mut().queued;
+        if spare.len() < SPARE_LISTS_MAX && queued.sealed.capacity() <= BATCH_PIECES_MAX {
+            spare.push(queued);
+        }
+    });
 }
 
 /// Takes the memory of a finished batch apart: blocks and the list stay on this thread, forwarded
@@ -87,23 +111,92 @@ pub(crate) fn reclaim(batch: SendBatch, mut recycle: impl FnMut(Chunk)) {
     });
 }
 
+/// What is queued, in order. One pointer, and no memory while nothing is.
+#[derive(Debug, Default)]
+pub(crate) struct Pieces(Option<Box<Queued>>);
+
+impl Pieces {
+    /// Bytes that are committed.
+    #[inline]
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |queued| queued.bytes)
+    }
+
+    /// Reserves `bytes` contiguous bytes, lets `write` fill them and commits. When `write` panics,
+    /// nothing was appended.
+    #[inline]
+    pub(crate) fn append(&mut self, bytes: usize, write: impl FnOnce(&mut [u8])) {
+        self.queued().append(bytes, write);
+    }
+
+    /// Appends a piece by reference.
+    pub(crate) fn push(&mut self, piece: Piece) {
+        self.queued().push(piece);
+    }
+
+    /// Appends `range` of a received chunk by reference, if that is worth it and `may_lend`: it
+    /// continues the last piece, or is large, or begins what may become a large piece: the frames
+    /// of a pipelining peer follow each other in one chunk, and an echo of all of them is one
+    /// piece. False: copy it.
+    pub(crate) fn push_forward(
+        &mut self,
+        from: &Chunk,
+        range: Range<usize>,
+        may_lend: bool,
+    ) -> bool {
+        self.queued().push_forward(from, range, may_lend)
+    }
+
+    /// Moves everything of `other` behind what is here.
+    pub(crate) fn splice(&mut self, other: &mut Self) {
+        let Some(mut behind) = other.0.take() else {
+            return;
+        };
+        match &mut self.0 {
+            None => self.0 = Some(behind),
+            Some(queued) => {
+                queued.splice(&mut behind);
+                put_queued(behind);
+            }
+        }
+    }
+
+    /// Takes the next batch to send, in order and within the limits; empty when nothing is queued.
+    pub(crate) fn take_batch(&mut self) -> SendBatch {
+        let Some(queued) = &mut self.0 else {
+            return SendBatch::default();
+        };
+        let batch = queued.take_batch();
+        if queued.sealed.is_empty() {
+            // An idle session holds no send memory.
+            self.clear();
+        }
+        batch
+    }
+
+    /// Drops everything that is queued.
+    pub(crate) fn clear(&mut self) {
+        if let Some(queued) = self.0.take() {
+            put_queued(queued);
+        }
+    }
+
+    #[inline]
+    fn queued(&mut self) -> &mut Queued {
+        self.0.get_or_insert_with(take_queued)
+    }
+}
+
 /// Pieces in order, and a block that is being filled behind them.
 #[derive(Debug, Default)]
-pub(crate) struct Pieces {
+struct Queued {
     sealed: Vec<Piece>,
     open: Option<Block>,
     bytes: usize,
 }
 
-impl Pieces {
-    /// Bytes that are committed.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// Reserves `bytes` contiguous bytes, lets `write` fill them and commits. When `write` panics,
-    /// nothing was appended.
-    pub(crate) fn append(&mut self, bytes: usize, write: impl FnOnce(&mut [u8])) {
+impl Queued {
+    fn append(&mut self, bytes: usize, write: impl FnOnce(&mut [u8])) {
         if self.open.as_ref().is_none_or(|block| block.room() < bytes) {
             let size = self.next_block_bytes(bytes);
             self.seal();
@@ -118,23 +211,13 @@ impl Pieces {
         self.bytes += bytes;
     }
 
-    /// Appends a piece by reference.
-    pub(crate) fn push(&mut self, piece: Piece) {
+    fn push(&mut self, piece: Piece) {
         self.seal();
         self.bytes += piece.len();
-        self.push_sealed(piece);
+        self.sealed.push(piece);
     }
 
-    /// Appends `range` of a received chunk by reference, if that is worth it and `may_lend`: it
-    /// continues the last piece, or is large, or begins what may become a large piece: the frames
-    /// of a pipelining peer follow each other in one chunk, and an echo of all of them is one
-    /// piece. False: copy it.
-    pub(crate) fn push_forward(
-        &mut self,
-        from: &Chunk,
-        range: Range<usize>,
-        may_lend: bool,
-    ) -> bool {
+    fn push_forward(&mut self, from: &Chunk, range: Range<usize>, may_lend: bool) -> bool {
         let bytes = range.len();
         let mut begins = true;
         if self.open.as_ref().is_none_or(Block::is_empty)
@@ -155,16 +238,14 @@ impl Pieces {
         true
     }
 
-    /// Moves everything of `other` behind what is here.
-    pub(crate) fn splice(&mut self, other: &mut Self) {
+    fn splice(&mut self, other: &mut Self) {
         self.seal();
         other.seal();
         self.sealed.append(&mut other.sealed);
         self.bytes += std::mem::take(&mut other.bytes);
     }
 
-    /// Takes the next batch to send, in order and within the limits; empty when nothing is queued.
-    pub(crate) fn take_batch(&mut self) -> SendBatch {
+    fn take_batch(&mut self) -> SendBatch {
         self.seal();
         let mut batch = SendBatch::reusing(take_list());
         let (mut count, mut bytes) = (0, 0);
@@ -178,22 +259,12 @@ impl Pieces {
             batch.push(piece);
         }
         self.bytes -= batch.bytes();
-        if self.sealed.is_empty() && self.sealed.capacity() > 0 {
-            // An idle session holds no send memory.
-            let list = std::mem::take(&mut self.sealed);
-            MEMORY.with(|memory| {
-                let memory = &mut *memory.borrow_mut();
-                if memory.lists.len() < SPARE_LISTS_MAX && list.capacity() <= BATCH_PIECES_MAX {
-                    memory.lists.push(list);
-                }
-            });
-        }
         batch
     }
 
-    /// Drops everything that is queued.
-    pub(crate) fn clear(&mut self) {
-        self.sealed = Vec::new();
+    /// Drops everything that is queued; the list keeps its memory.
+    fn clear(&mut self) {
+        self.sealed.clear();
         if let Some(block) = self.open.take() {
             put_block(block);
         }
@@ -205,16 +276,9 @@ impl Pieces {
             if block.is_empty() {
                 put_block(block);
             } else {
-                self.push_sealed(Piece::Block(block));
+                self.sealed.push(Piece::Block(block));
             }
         }
-    }
-
-    fn push_sealed(&mut self, piece: Piece) {
-        if self.sealed.capacity() == 0 {
-            self.sealed = take_list();
-        }
-        self.sealed.push(piece);
     }
 
     /// Grows with use: a session that queues much gets larger blocks, so that a batch has few

@@ -1,15 +1,16 @@
 //! What all handles of a session share with the worker that owns it.
 
-use crate::config::SessionConfig;
 use crate::rooms::room::RoomShared;
+use crate::session::context::SessionContext;
 use crate::session::control::Farewell;
 use crate::session::handle::{Session, SessionId};
+use crate::session::peer_address::PeerAddress;
 use crate::session::remote_half::RemoteHalf;
 use crate::session::send_queue::{LocalQueue, Pieces};
 use crate::stats::counters::Counter;
 use crate::worker::attention;
-use crate::worker::link::{Command, WorkerLink};
-use crate::{CloseReason, Handler, SendError, SendStatus};
+use crate::worker::link::Command;
+use crate::{CloseReason, SendError, SendStatus};
 use fastport_buffer::{OwnerCell, Piece, SharedFrame};
 use fastport_engine::Key;
 use fastport_protocol::PacketId;
@@ -17,7 +18,7 @@ use parking_lot::Mutex;
 use std::any::Any;
 use std::cell::Cell;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -40,81 +41,63 @@ thread_local! {
 pub(crate) struct SessionShared {
     pub(crate) id: SessionId,
     pub(crate) key: Key,
-    pub(crate) peer: SocketAddr,
-    pub(crate) inbound: bool,
-    pub(crate) worker: Arc<WorkerLink>,
-    pub(crate) handler: Arc<dyn Handler>,
-    pub(crate) config: Arc<SessionConfig>,
+    peer: PeerAddress,
+    pub(crate) context: Arc<SessionContext>,
     pub(crate) local: OwnerCell<LocalQueue>,
     /// No memory until another thread sends, or something else of it is needed.
     remote: Mutex<Option<Box<RemoteHalf>>>,
     /// Bytes in the remote half; not zero exactly when there is something to splice.
-    remote_bytes: AtomicUsize,
+    remote_bytes: QueueBytes,
     /// Bytes of the local half, as of the owner's last turn.
-    local_bytes: AtomicUsize,
+    local_bytes: QueueBytes,
     /// A sender on another thread was told of back-pressure.
     backpressured: AtomicBool,
     /// The owner has this session in its mailbox, or soon will.
     scheduled: AtomicBool,
     /// The seed's `m_DisconnectRequested`: set once, by whoever is first.
     disconnect_requested: AtomicBool,
-    reason: Mutex<Option<Requested>>,
     /// What the session does is logged.
     traced: AtomicBool,
     /// When bytes last came, in units of 2^27 ns since the service started; 0 for never.
     received_at: AtomicU32,
-    attached: OnceLock<Box<dyn Any + Send + Sync>>,
+    /// The worker's last cast before the end was asked for: what was broadcast until then is still
+    /// for this session.
+    last_cast: AtomicU64,
+    reason: Mutex<Option<CloseReason>>,
+    attached: OnceLock<Box<Attached>>,
     pub(crate) packets_in: Counter,
     pub(crate) bytes_in: Counter,
     pub(crate) bytes_out: Counter,
 }
 
-/// That the end of a session was asked for.
-#[derive(Copy, Clone)]
-struct Requested {
-    reason: CloseReason,
-    /// The worker's last cast before: what was broadcast until then is still for this session.
-    after_cast: u64,
-}
+/// Boxed once more, so that what few sessions have takes one pointer of each.
+type Attached = Box<dyn Any + Send + Sync>;
 
-/// What a session is made from.
-pub(crate) struct Birth {
-    pub(crate) id: SessionId,
-    pub(crate) key: Key,
-    pub(crate) peer: SocketAddr,
-    pub(crate) inbound: bool,
-    pub(crate) worker: Arc<WorkerLink>,
-    pub(crate) handler: Arc<dyn Handler>,
-    pub(crate) config: Arc<SessionConfig>,
-}
+/// What every session takes, idle or not, beside the reference counts. Rare state belongs behind a
+/// pointer.
+const _: () = assert!(size_of::<SessionShared>() <= 176);
 
 impl SessionShared {
     /// Makes a session owned by the calling thread.
-    pub(crate) fn new(birth: Birth) -> Self {
-        let Birth {
-            id,
-            key,
-            peer,
-            inbound,
-            worker,
-            handler,
-            config,
-        } = birth;
+    pub(crate) fn new(
+        id: SessionId,
+        key: Key,
+        peer: SocketAddr,
+        context: Arc<SessionContext>,
+    ) -> Self {
         Self {
             id,
             key,
-            peer,
-            inbound,
-            worker,
-            handler,
-            config,
+            peer: peer.into(),
+            context,
             local: OwnerCell::new(LocalQueue::default()),
             remote: Mutex::new(None),
-            remote_bytes: AtomicUsize::new(0),
-            local_bytes: AtomicUsize::new(0),
+            remote_bytes: QueueBytes::default(),
+            local_bytes: QueueBytes::default(),
             backpressured: AtomicBool::new(false),
             scheduled: AtomicBool::new(false),
             disconnect_requested: AtomicBool::new(false),
+            last_cast: AtomicU64::new(0),
             reason: Mutex::new(None),
             traced: AtomicBool::new(false),
             received_at: AtomicU32::new(0),
@@ -123,6 +106,11 @@ impl SessionShared {
             bytes_in: Counter::default(),
             bytes_out: Counter::default(),
         }
+    }
+
+    /// The peer's address.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer.get()
     }
 
     /// Queues `bytes` bytes that `append` adds, to whichever half the caller may use.
@@ -135,8 +123,8 @@ impl SessionShared {
             return Err(SendError::Disconnected);
         }
         // Under a remote half's lock, what is cast to that session could not be queued.
-        if self.worker.casts.are_waiting() && !ENCODING.get() {
-            self.worker.apply_casts();
+        if self.context.worker.casts.are_waiting() && !ENCODING.get() {
+            self.context.worker.apply_casts();
         }
         let mut append = Some(append);
         let local = self.local.with(|queue| {
@@ -145,8 +133,8 @@ impl SessionShared {
             if let Some(append) = append.take() {
                 append(&mut queue.pieces);
             }
-            self.worker.service.budget.note(queued, bytes);
-            queue.above_high |= queued > self.config.send_high_watermark;
+            self.context.worker.service.budget.note(queued, bytes);
+            queue.above_high |= queued > self.context.config.send_high_watermark;
             if !queue.attention {
                 queue.attention = true;
                 attention::list(self.key);
@@ -181,7 +169,7 @@ impl SessionShared {
         }
         let queued = {
             // Before the lock: what this thread has cast is posted.
-            let after = self.worker.casts.to_wait_for();
+            let after = self.context.worker.casts.to_wait_for();
             let mut remote = self.remote.lock();
             // Looked at again, since much may have happened while it was encoded: under the lock,
             // which the owner takes once more before it half-closes.
@@ -213,12 +201,12 @@ impl SessionShared {
 
     /// Checks the hard limits. Returns what will be queued.
     fn admit(self: &Arc<Self>, queued: usize, bytes: usize) -> Result<usize, SendError> {
-        let limit = self.config.send_queue_max;
+        let limit = self.context.config.send_queue_max;
         if queued + bytes > limit {
             self.request_disconnect(CloseReason::SendOverflow);
             return Err(SendError::Overflow { queued, limit });
         }
-        if !self.worker.service.budget.admits(queued, bytes) {
+        if !self.context.worker.service.budget.admits(queued, bytes) {
             self.request_disconnect(CloseReason::MemoryLimit);
             return Err(SendError::OverBudget { queued });
         }
@@ -226,7 +214,7 @@ impl SessionShared {
     }
 
     fn status(&self, queued: usize) -> SendStatus {
-        if queued > self.config.send_high_watermark {
+        if queued > self.context.config.send_high_watermark {
             SendStatus::Backpressure
         } else {
             SendStatus::Queued
@@ -261,15 +249,15 @@ impl SessionShared {
 
     /// Whether the end was asked for before cast `number` was made.
     fn ended_before_cast(&self, number: u64) -> bool {
-        let first = *self.reason.lock();
-        first.is_some_and(|requested| requested.after_cast < number)
+        let first = self.reason.lock();
+        first.is_some() && self.last_cast.load(Ordering::Relaxed) < number
     }
 
     /// Moves the remote half behind the local one. Owner only; one load when there is nothing.
     #[inline]
     pub(crate) fn splice(&self, queue: &mut LocalQueue) {
         if self.remote_bytes.load(Ordering::Acquire) != 0 {
-            self.splice_until(queue, self.worker.casts.applied());
+            self.splice_until(queue, self.context.worker.casts.applied());
         }
     }
 
@@ -313,7 +301,7 @@ impl SessionShared {
     /// Whether the send queue is above the high watermark.
     #[inline]
     pub(crate) fn is_above_high(&self) -> bool {
-        self.queued_bytes() > self.config.send_high_watermark
+        self.queued_bytes() > self.context.config.send_high_watermark
     }
 
     /// Whether the end of the session was asked for. Nothing is delivered from then on.
@@ -330,8 +318,10 @@ impl SessionShared {
             if first.is_some() {
                 return;
             }
-            let after_cast = self.worker.casts.posted();
-            *first = Some(Requested { reason, after_cast });
+            let last_cast = self.context.worker.casts.posted();
+            // Read under this lock only.
+            self.last_cast.store(last_cast, Ordering::Relaxed);
+            *first = Some(reason);
             self.disconnect_requested.store(true, Ordering::Release);
         }
         self.attend();
@@ -397,7 +387,7 @@ impl SessionShared {
 
     /// Why the session ends, once that was asked for.
     pub(crate) fn reason(&self) -> Option<CloseReason> {
-        self.reason.lock().map(|requested| requested.reason)
+        *self.reason.lock()
     }
 
     /// Notes that the session is in a room, unless its end was asked for.
@@ -453,7 +443,8 @@ impl SessionShared {
     /// Posts the session to its owner, unless it is on its way there already.
     fn attend_from_elsewhere(self: &Arc<Self>) {
         if !self.scheduled.swap(true, Ordering::AcqRel) {
-            self.worker
+            self.context
+                .worker
                 .mailbox
                 .post(Command::Attend(Session::from_shared(self.clone())));
         }
@@ -499,11 +490,11 @@ impl SessionShared {
 
     /// Attaches the application's value once.
     pub(crate) fn attach(&self, value: Box<dyn Any + Send + Sync>) -> Result<(), ()> {
-        self.attached.set(value).map_err(drop)
+        self.attached.set(Box::new(value)).map_err(drop)
     }
 
     pub(crate) fn attached(&self) -> Option<&(dyn Any + Send + Sync)> {
-        self.attached.get().map(AsRef::as_ref)
+        self.attached.get().map(|value| &***value)
     }
 
     /// Drops what is queued in both halves. Owner only.
@@ -533,15 +524,32 @@ impl SessionShared {
 
     /// Counts a packet whose id nothing handles and logs it at most once a second.
     pub(crate) fn note_unhandled(&self, id: PacketId) {
-        self.worker.service.note_unhandled(self.id, id);
+        self.context.worker.service.note_unhandled(self.id, id);
     }
 
     /// Counts a payload that did not decode; closes the session if so configured.
     pub(crate) fn reject_undecodable(self: &Arc<Self>, id: PacketId) {
-        self.worker.service.undecodable.add_shared(1);
-        if self.config.undecodable == crate::Undecodable::Close {
+        self.context.worker.service.undecodable.add_shared(1);
+        if self.context.config.undecodable == crate::Undecodable::Close {
             self.request_disconnect(CloseReason::Undecodable { id });
         }
+    }
+}
+
+/// The size of a queue's half. 32 bits hold it: the configuration allows 1 GiB at most.
+#[derive(Default)]
+struct QueueBytes(AtomicU32);
+
+impl QueueBytes {
+    #[inline]
+    fn load(&self, order: Ordering) -> usize {
+        self.0.load(order) as usize
+    }
+
+    #[inline]
+    fn store(&self, bytes: usize, order: Ordering) {
+        self.0
+            .store(u32::try_from(bytes).unwrap_or(u32::MAX), order);
     }
 }
 

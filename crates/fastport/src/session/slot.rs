@@ -18,10 +18,10 @@ use crate::session::carry::Carry;
 use crate::session::handle::Session;
 use crate::session::held::Held;
 use crate::{CloseReason, Handler, SessionConfig};
-use fastport_engine::Key;
+use fastport_engine::{Key, Moment};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 type OnOutcome = Box<dyn FnOnce(Result<Session, CloseReason>) + Send>;
 
@@ -54,7 +54,7 @@ pub(crate) struct Connecting {
     pub(crate) to: SocketAddr,
     pub(crate) handler: Arc<dyn Handler>,
     pub(crate) done: ConnectDone,
-    pub(crate) deadline: Instant,
+    pub(crate) deadline: Moment,
 }
 
 /// How far the life of a session has come.
@@ -63,10 +63,10 @@ pub(crate) enum Phase {
     /// Packets are delivered.
     Open,
     /// The end was asked for; what is queued is still sent.
-    Flushing { deadline: Instant },
+    Flushing { deadline: Moment },
     /// Half-closed; what the peer still sends is discarded, so that it reads our last bytes before
     /// FIN instead of losing them to a reset.
-    Lingering { deadline: Instant },
+    Lingering { deadline: Moment },
     /// The engine was told to close.
     Closing,
 }
@@ -106,21 +106,24 @@ pub(crate) struct Slot {
     /// back-pressure.
     pub(crate) held: Held,
     /// Bytes of the send queue that the service's budget knows of.
-    pub(crate) accounted: usize,
+    pub(crate) accounted: u32,
     /// What it has used up of its rates; nothing for one that is trusted or silent.
     pub(crate) meters: Option<Box<SessionMeters>>,
-    pub(crate) opened_at: Instant,
-    pub(crate) last_received: Instant,
+    pub(crate) opened_at: Moment,
+    pub(crate) last_received: Moment,
     /// When the unfinished frame began.
-    pub(crate) frame_started: Option<Instant>,
+    pub(crate) frame_started: Option<Moment>,
     /// When the kernel last took bytes, or the send queue last became non-empty.
-    pub(crate) last_progress: Instant,
+    pub(crate) last_progress: Moment,
     /// When the timer wheel looks at this session next; older entries of it are stale.
-    pub(crate) looked_at: Option<Instant>,
+    pub(crate) looked_at: Option<Moment>,
 }
 
+/// What every session takes on its worker, idle or not. Rare state belongs behind a pointer.
+const _: () = assert!(size_of::<Slot>() <= 144);
+
 impl Slot {
-    pub(crate) fn new(key: Key, session: Session, pooled: bool, now: Instant) -> Self {
+    pub(crate) fn new(key: Key, session: Session, pooled: bool, now: Moment) -> Self {
         let strand = pooled.then(|| Strand::new(session.clone()));
         Self {
             key,
@@ -152,12 +155,12 @@ impl Slot {
     }
 
     /// The moment before which nothing that is held may be delivered, if there is one.
-    pub(crate) fn held_until(&self) -> Option<Instant> {
+    pub(crate) fn held_until(&self) -> Option<Moment> {
         self.meters.as_ref()?.held_until
     }
 
     /// The next moment at which a time limit of this session may be over, or `None`.
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+    pub(crate) fn next_deadline(&self) -> Option<Moment> {
         match self.phase {
             Phase::Open => {
                 let limits = self.open_deadlines().into_iter().flatten();
@@ -185,7 +188,7 @@ impl Slot {
     }
 
     /// The reason to end an open session now, if a time limit of it is over.
-    pub(crate) fn overdue(&self, now: Instant) -> Option<CloseReason> {
+    pub(crate) fn overdue(&self, now: Moment) -> Option<CloseReason> {
         let mut deadlines = self.open_deadlines().into_iter().flatten();
         deadlines
             .find(|(deadline, _)| *deadline <= now)
@@ -194,30 +197,28 @@ impl Slot {
 
     /// The limits and times that were in force when the session began.
     pub(crate) fn config(&self) -> &SessionConfig {
-        &self.session.shared().config
+        &self.session.shared().context.config
     }
 
     /// Whether the peer is to show that it lives.
-    pub(crate) fn wants_heartbeat(&self, now: Instant) -> bool {
+    pub(crate) fn wants_heartbeat(&self, now: Moment) -> bool {
         self.heartbeat_at().is_some_and(|at| at <= now)
     }
 
     /// When the next heartbeat is due; after that many without an answer none is.
-    fn heartbeat_at(&self) -> Option<Instant> {
+    fn heartbeat_at(&self) -> Option<Moment> {
         let interval = self.config().heartbeat_interval;
         if interval.is_zero() || self.reading != Reading::Armed || self.pings == u8::MAX {
             return None;
         }
         let silence = interval.checked_mul(u32::from(self.pings) + 1)?;
-        self.last_received.checked_add(silence)
+        Some(self.last_received + silence)
     }
 
-    fn open_deadlines(&self) -> [Option<(Instant, CloseReason)>; 5] {
+    fn open_deadlines(&self) -> [Option<(Moment, CloseReason)>; 5] {
         let config = self.config();
-        let limit = |from: Instant, limit: Duration, reason: CloseReason| {
-            (!limit.is_zero())
-                .then(|| Some((from.checked_add(limit)?, reason)))
-                .flatten()
+        let limit = |from: Moment, limit: Duration, reason: CloseReason| {
+            (!limit.is_zero()).then(|| (from + limit, reason))
         };
         let waits_for_first =
             self.standing != Standing::Trusted && self.session.shared().packets_in.get() == 0;

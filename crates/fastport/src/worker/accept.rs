@@ -1,15 +1,16 @@
 //! Listeners, the choice of a worker for a connection, and its adoption there.
 
 use crate::protection::admission::Standing;
+use crate::session::context::SessionContext;
 use crate::session::handle::Session;
-use crate::session::shared::{Birth, SessionShared};
+use crate::session::shared::SessionShared;
 use crate::session::slot::Slot;
 use crate::worker::Worker;
 use crate::{Error, Handler, RejectReason};
 use fastport_engine::{CloseMode, Engine, Key, ListenConfig};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
 /// A listener on its worker.
 pub(crate) struct ListenerState {
@@ -142,7 +143,7 @@ impl<E: Engine> Worker<E> {
     /// Makes a session of a connection from `peer`, if it may have one.
     pub(crate) fn admit(&mut self, key: Key, peer: SocketAddr, handler: Arc<dyn Handler>) {
         let service = self.link.service.clone();
-        let now = service.nanoseconds(self.engine.now());
+        let now = self.now().nanoseconds();
         let counters = &self.link.counters;
         if service.budget.is_nearly_spent() {
             return self.refuse(key, peer, RejectReason::Memory);
@@ -187,30 +188,43 @@ impl<E: Engine> Worker<E> {
 
     /// Makes a session of a connection. [`Worker::begin_session`] is next.
     pub(crate) fn make_slot(
-        &self,
+        &mut self,
         key: Key,
         peer: SocketAddr,
         handler: Arc<dyn Handler>,
         inbound: bool,
     ) -> Box<Slot> {
+        let context = self.context(handler, inbound);
         let service = &self.link.service;
-        let shared = Arc::new(SessionShared::new(Birth {
-            id: service.next_session_id(),
-            key,
-            peer,
-            inbound,
-            worker: self.link.clone(),
-            handler,
-            config: self.session_config.clone(),
-        }));
+        let id = service.next_session_id();
+        let shared = Arc::new(SessionShared::new(id, key, peer, context));
         let session = Session::from_shared(shared);
         service.registry.insert(session.clone());
-        Box::new(Slot::new(
-            key,
-            session,
-            service.pool.is_some(),
-            self.engine.now(),
-        ))
+        Box::new(Slot::new(key, session, service.pool.is_some(), self.now()))
+    }
+
+    /// What a session with this handler has in common with others: that of one which began before,
+    /// if nothing has changed since.
+    fn context(&mut self, handler: Arc<dyn Handler>, inbound: bool) -> Arc<SessionContext> {
+        let config = &self.session_config;
+        let known = self.contexts.iter().filter_map(Weak::upgrade);
+        let same = |known: &Arc<SessionContext>| {
+            known.inbound == inbound
+                && Arc::ptr_eq(&known.handler, &handler)
+                && Arc::ptr_eq(&known.config, config)
+        };
+        if let Some(context) = known.into_iter().find(same) {
+            return context;
+        }
+        let context = Arc::new(SessionContext {
+            worker: self.link.clone(),
+            handler,
+            config: config.clone(),
+            inbound,
+        });
+        self.contexts.retain(|known| known.strong_count() > 0);
+        self.contexts.push(Arc::downgrade(&context));
+        context
     }
 
     /// Takes back what was counted of a session that has ended.

@@ -25,7 +25,7 @@ impl<E: Engine> Worker<E> {
             return;
         }
         self.say_farewell(slot, reason);
-        let deadline = self.engine.now() + slot.config().flush_timeout;
+        let deadline = self.now() + slot.config().flush_timeout;
         slot.phase = Phase::Flushing { deadline };
         // What still comes is discarded, but FIN and reset must be seen.
         if slot.reading == Reading::Paused {
@@ -67,7 +67,7 @@ impl<E: Engine> Worker<E> {
                 self.close_now(slot, CloseMode::Orderly);
             } else {
                 self.engine.shutdown_write(slot.key);
-                let deadline = self.engine.now() + slot.config().linger_timeout;
+                let deadline = self.now() + slot.config().linger_timeout;
                 slot.phase = Phase::Lingering { deadline };
                 self.file_deadline(slot);
             }
@@ -84,7 +84,7 @@ impl<E: Engine> Worker<E> {
 
     /// A time limit of the session may be over.
     pub(crate) fn check_deadlines(&mut self, slot: &mut Slot) {
-        let now = self.engine.now();
+        let now = self.now();
         match slot.phase {
             Phase::Open => {
                 if let Some(reason) = slot.overdue(now) {
@@ -95,7 +95,7 @@ impl<E: Engine> Worker<E> {
                 } else if slot.held_until().is_some_and(|until| until <= now) {
                     slot.session.shared().attend();
                 } else {
-                    slot.forget_idle_meters(self.link.service.nanoseconds(now));
+                    slot.forget_idle_meters(now.nanoseconds());
                 }
             }
             Phase::Flushing { deadline } if deadline <= now => {

@@ -24,8 +24,8 @@ impl<E: Engine> Worker<E> {
         match self.engine.connect(to, self.link.service.socket_options()) {
             Ok(key) => {
                 let limit = self.link.service.session_config.connect_timeout;
-                let deadline = self.engine.now() + limit;
-                self.wheel.insert(deadline, (key, deadline));
+                let deadline = self.now() + limit;
+                self.wheel.insert(deadline, key);
                 self.connecting.insert(
                     key,
                     Connecting {

@@ -47,7 +47,7 @@ impl<E: Engine> Worker<E> {
         self.link.counters.bytes_out.add(sent as u64);
         self.with_slot(key, |worker, slot| {
             slot.send_in_flight = false;
-            slot.last_progress = worker.engine.now();
+            slot.last_progress = worker.now();
             let shared = slot.session.shared();
             shared.bytes_out.add(sent as u64);
             let wants_attention = shared.local.with(|queue| {
@@ -147,15 +147,16 @@ impl<E: Engine> Worker<E> {
             audience.leave(&slot.session);
         });
         shared.leave_rooms();
-        self.queued_change -= slot.accounted.cast_signed();
+        self.queued_change -= slot.accounted as isize;
         self.link.counters.count_closed(reason);
-        self.release(slot.standing, shared.peer);
+        self.release(slot.standing, shared.peer());
         if slot.strand.is_some() {
             slot.push_work(Work::Disconnected(reason));
         } else {
-            slot.call(|slot| shared.handler.on_disconnected(&slot.session, reason));
+            let handler = &shared.context.handler;
+            slot.call(|slot| handler.on_disconnected(&slot.session, reason));
         }
-        shared.worker.service.registry.remove(shared.id);
+        shared.context.worker.service.registry.remove(shared.id);
         tracing::debug!(session = %shared.id, %reason, "session ended");
         if shared.is_traced() {
             tracing::info!(target: TRACE, session = %shared.id, %reason, "ended");
@@ -175,14 +176,7 @@ impl Slot {
             });
             return;
         }
-        self.call(|slot| {
-            let handler = &slot.session.shared().handler;
-            if inbound {
-                handler.on_accepted(&slot.session);
-            } else {
-                handler.on_connected(&slot.session);
-            }
-        });
+        self.call(|slot| slot.session.shared().context.announce(&slot.session));
     }
 
     /// Calls an inline handler. A panic ends the session, not the worker.

@@ -43,8 +43,8 @@ impl<E: Engine> Worker<E> {
     /// Notes how many bytes wait for the session's peer now.
     pub(crate) fn account(&mut self, slot: &mut Slot) {
         let now = slot.session.shared().queued_bytes();
-        self.queued_change += now.cast_signed() - slot.accounted.cast_signed();
-        slot.accounted = now;
+        self.queued_change += now.cast_signed() - slot.accounted as isize;
+        slot.accounted = u32::try_from(now).unwrap_or(u32::MAX);
     }
 
     /// Gives the engine the next batch, if it has none of this session.
@@ -63,10 +63,10 @@ impl<E: Engine> Worker<E> {
             return;
         };
         slot.send_in_flight = true;
-        slot.last_progress = self.engine.now();
+        slot.last_progress = self.now();
         self.link.counters.sends.add(1);
         self.engine.send(slot.key, batch);
-        let limit = shared.config.write_stall_timeout;
+        let limit = shared.context.config.write_stall_timeout;
         let stalled_at = slot.last_progress + limit;
         if !limit.is_zero() && slot.looked_at.is_none_or(|at| stalled_at < at) {
             self.file_deadline(slot);
@@ -76,7 +76,7 @@ impl<E: Engine> Worker<E> {
     /// Tells the handler once that a queue which was above the high watermark is below the low one.
     fn relieve(&mut self, slot: &mut Slot) {
         let shared = slot.session.shared();
-        let low = shared.config.send_low_watermark;
+        let low = shared.context.config.send_low_watermark;
         let relieved = shared.local.with(|queue| {
             let relieved = queue.above_high && queue.bytes() < low;
             queue.above_high &= !relieved;
@@ -88,7 +88,10 @@ impl<E: Engine> Worker<E> {
         if slot.strand.is_some() {
             slot.push_work(Work::Writable);
         } else {
-            slot.call(|slot| slot.session.shared().handler.on_writable(&slot.session));
+            slot.call(|slot| {
+                let handler = &slot.session.shared().context.handler;
+                handler.on_writable(&slot.session);
+            });
         }
     }
 
@@ -118,7 +121,7 @@ impl<E: Engine> Worker<E> {
                     && to_handle <= receive_high / 2 =>
             {
                 slot.reading = Reading::Armed;
-                slot.last_received = self.engine.now();
+                slot.last_received = self.now();
                 self.engine.arm_recv(slot.key);
                 self.file_deadline(slot);
             }
@@ -139,7 +142,7 @@ impl Slot {
         shared.local.with(|queue| {
             queue.attention = false;
             shared.splice(queue);
-            let above = queue.bytes() > shared.config.send_high_watermark;
+            let above = queue.bytes() > shared.context.config.send_high_watermark;
             queue.above_high |= shared.take_backpressured() || above;
         });
     }

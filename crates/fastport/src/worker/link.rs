@@ -13,7 +13,7 @@ use crate::session::slot::ConnectDone;
 use crate::stats::counters::{Counter, WorkerCounters};
 use crate::{Error, Handler};
 use fastport_buffer::OwnerCell;
-use fastport_engine::{Mailbox, SocketOptions};
+use fastport_engine::{Clock, Mailbox, SocketOptions};
 use fastport_protocol::PacketId;
 use parking_lot::{Condvar, Mutex};
 use std::net::SocketAddr;
@@ -163,12 +163,15 @@ pub(crate) struct ServiceShared {
     pub(crate) undecodable: Counter,
     unhandled_logged: AtomicU64,
     pub(crate) started: Instant,
+    /// The time of all its workers, from the start.
+    pub(crate) clock: Clock,
 }
 
 /// The next session id of the process.
 static NEXT_SESSION: AtomicU64 = AtomicU64::new(1);
 
 impl ServiceShared {
+    /// A service that starts at `started`: no engine's time may be earlier.
     pub(crate) fn new(config: ServiceConfig, pool: Option<EventPool>, started: Instant) -> Self {
         Self {
             session_config: Arc::new(config.session.clone()),
@@ -187,17 +190,12 @@ impl ServiceShared {
             undecodable: Counter::default(),
             unhandled_logged: AtomicU64::new(0),
             started,
+            clock: Clock::new(started),
         }
     }
 
     pub(crate) fn next_session_id(&self) -> SessionId {
         SessionId::new(NEXT_SESSION.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// The time since the service started, on the clock of an engine.
-    pub(crate) fn nanoseconds(&self, now: Instant) -> u64 {
-        let since = now.saturating_duration_since(self.started);
-        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// The time since the service started, now.
@@ -217,11 +215,6 @@ impl ServiceShared {
         let links = self.links.get().into_iter().flatten();
         let links = links.filter_map(Weak::upgrade);
         links.filter(|link| !link.has_failed()).collect()
-    }
-
-    /// The moment of a time that [`ServiceShared::nanoseconds`] gave, or one after it.
-    pub(crate) fn instant(&self, nanoseconds: u64) -> Option<Instant> {
-        self.started.checked_add(Duration::from_nanos(nanoseconds))
     }
 
     pub(crate) fn socket_options(&self) -> &SocketOptions {

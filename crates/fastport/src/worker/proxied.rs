@@ -8,16 +8,15 @@ use crate::protection::proxy_header::{HEADER_BYTES_MAX, Parsed, parse};
 use crate::worker::Worker;
 use crate::{Handler, RejectReason};
 use fastport_buffer::Chunk;
-use fastport_engine::{Engine, Key};
+use fastport_engine::{Engine, Key, Moment};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// A connection whose header is not complete.
 pub(crate) struct Proxied {
     handler: Arc<dyn Handler>,
     proxy: SocketAddr,
-    deadline: Instant,
+    deadline: Moment,
     /// What came of it.
     header: Vec<u8>,
 }
@@ -25,8 +24,8 @@ pub(crate) struct Proxied {
 impl<E: Engine> Worker<E> {
     /// Waits for the header of a connection from a proxy.
     pub(crate) fn await_header(&mut self, key: Key, proxy: SocketAddr, handler: Arc<dyn Handler>) {
-        let deadline = self.engine.now() + self.link.service.config.protection.proxy_timeout;
-        self.wheel.insert(deadline, (key, deadline));
+        let deadline = self.now() + self.link.service.config.protection.proxy_timeout;
+        self.wheel.insert(deadline, key);
         let header = Vec::new();
         self.proxied.insert(
             key,
@@ -87,7 +86,7 @@ impl<E: Engine> Worker<E> {
     }
 
     /// Whether the time for the header of this connection is over.
-    pub(crate) fn is_header_late(&self, key: Key, now: Instant) -> bool {
+    pub(crate) fn is_header_late(&self, key: Key, now: Moment) -> bool {
         let proxied = self.proxied.get(&key);
         proxied.is_some_and(|proxied| proxied.deadline <= now)
     }

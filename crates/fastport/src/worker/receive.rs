@@ -15,7 +15,7 @@ use crate::session::slot::Slot;
 use crate::worker::Worker;
 use crate::{CloseReason, Packet, PacketId};
 use fastport_buffer::Chunk;
-use fastport_engine::Engine;
+use fastport_engine::{Engine, Moment};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -35,10 +35,10 @@ impl<E: Engine> Worker<E> {
         self.link.set_chunk_scarce(scarce);
         self.link.counters.receives.add(1);
         self.link.counters.bytes_in.add(chunk.len() as u64);
-        slot.last_received = self.engine.now();
+        slot.last_received = self.now();
         slot.pings = 0;
         slot.session.shared().bytes_in.add(chunk.len() as u64);
-        let now = self.link.service.nanoseconds(slot.last_received);
+        let now = slot.last_received.nanoseconds();
         slot.session.shared().note_received(now);
         if slot.ending.is_some() || !slot.takes_input() {
             self.engine.recycle(chunk);
@@ -52,7 +52,7 @@ impl<E: Engine> Worker<E> {
 
     /// Parses what was held, as far as the send queue lets it.
     pub(crate) fn parse_held(&mut self, slot: &mut Slot) {
-        let now = self.engine.now();
+        let now = self.now();
         while slot.takes_input()
             && !slot.session.shared().is_above_high()
             && slot.held_until().is_none_or(|until| until <= now)
@@ -100,7 +100,7 @@ impl<E: Engine> Worker<E> {
         if slot.carry.is_empty() {
             slot.frame_started = None;
         } else if slot.frame_started.is_none() || packets > 0 {
-            slot.frame_started = Some(self.engine.now());
+            slot.frame_started = Some(self.now());
             self.file_deadline(slot);
         }
     }
@@ -109,7 +109,7 @@ impl<E: Engine> Worker<E> {
     fn begin_meters(&mut self, slot: &mut Slot) {
         let service = &self.link.service;
         if service.rates.is_on() {
-            let now = service.nanoseconds(self.engine.now());
+            let now = self.now().nanoseconds();
             let meters = slot
                 .meters
                 .get_or_insert_with(|| SessionMeters::new(&service.rates));
@@ -143,7 +143,7 @@ impl Slot {
         let bytes = chunk.as_slice();
         let session = &self.session;
         let shared = session.shared();
-        let handler = &*shared.handler;
+        let handler = &*shared.context.handler;
         let mut at = 0;
         if !self.carry.is_empty() {
             match self.carry.fill(bytes, framer) {
@@ -177,7 +177,7 @@ impl Slot {
             match framer.try_frame(&bytes[at..]) {
                 Framing::Ok(frame) => {
                     match judge(&mut self.meters, session, frame.id, frame.bytes) {
-                        Verdict::Hold(until) => return held(&mut self.meters, session, until, at),
+                        Verdict::Hold(until) => return held(&mut self.meters, until, at),
                         Verdict::Disconnect => return end(session, CloseReason::RateLimited),
                         Verdict::Drop => shared.packets_in.add(1),
                         Verdict::Deliver => {
@@ -223,7 +223,7 @@ impl Slot {
             };
             match judge(&mut self.meters, &self.session, frame.id, frame.bytes) {
                 Verdict::Deliver => {}
-                Verdict::Hold(until) => break held(&mut self.meters, &self.session, until, to),
+                Verdict::Hold(until) => break held(&mut self.meters, until, to),
                 Verdict::Disconnect => break self.ends(CloseReason::RateLimited),
                 Verdict::Drop => {
                     self.push_range(chunk, from..to, packets + 1, scarce);
@@ -298,7 +298,7 @@ impl Slot {
 
     /// Gives work to the session's strand; nothing when handlers run inline.
     pub(crate) fn push_work(&self, work: Work) {
-        let service = &self.session.shared().worker.service;
+        let service = &self.session.shared().context.worker.service;
         if let (Some(strand), Some(pool)) = (&self.strand, &service.pool) {
             strand.push(work, pool.queue());
         }
@@ -326,7 +326,7 @@ fn judge(
     let Some(meters) = meters else {
         return Verdict::Deliver;
     };
-    let worker = &session.shared().worker;
+    let worker = &session.shared().context.worker;
     meters.judge(&worker.service.rates, id, bytes, &worker.counters)
 }
 
@@ -341,19 +341,14 @@ fn judge_carried(
     let Some(meters) = meters else {
         return Verdict::Deliver;
     };
-    let worker = &session.shared().worker;
+    let worker = &session.shared().context.worker;
     meters.judge_now(&worker.service.rates, id, bytes, &worker.counters)
 }
 
 /// Parsing stops before the packet at `at`, until a rate allows it.
-fn held(
-    meters: &mut Option<Box<SessionMeters>>,
-    session: &Session,
-    until: u64,
-    at: usize,
-) -> Parsed {
+fn held(meters: &mut Option<Box<SessionMeters>>, until: u64, at: usize) -> Parsed {
     if let Some(meters) = meters {
-        meters.held_until = session.shared().worker.service.instant(until);
+        meters.held_until = Some(Moment::after(until));
     }
     Parsed::Held { at }
 }

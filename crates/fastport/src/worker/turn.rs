@@ -152,9 +152,12 @@ impl<E: Engine> Worker<E> {
             Some(stopping) if stopping.turns_left > 0 => Wait::Poll,
             Some(stopping) => {
                 let next = self.wheel.next_expiry();
+                let next = next.map(|next| self.link.service.clock.instant(next));
                 Wait::Until(next.map_or(stopping.deadline, |next| next.min(stopping.deadline)))
             }
-            None => self.wheel.next_expiry().map_or(Wait::Forever, Wait::Until),
+            None => self.wheel.next_expiry().map_or(Wait::Forever, |next| {
+                Wait::Until(self.link.service.clock.instant(next))
+            }),
         }
     }
 
@@ -166,21 +169,18 @@ impl<E: Engine> Worker<E> {
         };
         if slot.looked_at.is_none_or(|at| deadline < at) {
             slot.looked_at = Some(deadline);
-            self.wheel.insert(deadline, (slot.key, deadline));
+            self.wheel.insert(deadline, slot.key);
         }
     }
 
     fn expire_deadlines(&mut self) {
-        let now = self.engine.now();
+        let now = self.now();
         if self.wheel.next_expiry().is_none_or(|next| next > now) {
             return;
         }
-        let mut due = Vec::new();
-        self.wheel.expire(now, |entry| {
-            due.push(entry);
-            None
-        });
-        for (key, filed) in due {
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.expire(now, &mut due);
+        for (filed, key) in due.drain(..) {
             if self
                 .connecting
                 .get(&key)
@@ -202,6 +202,7 @@ impl<E: Engine> Worker<E> {
                 }
             });
         }
+        self.due = due;
     }
 
     fn begin_stop(&mut self, deadline: Instant) {
