@@ -2,20 +2,21 @@
 //!
 //! All of them run, also after one failed, so that one round shows everything there is to mend.
 
-use crate::{simulation, tidy};
+use crate::{mutants, simulation, tidy};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// Runs every check in the repository at `root`, prints a summary, and tells whether all passed.
 pub(crate) fn run(root: &Path) -> bool {
-    let checks: [(&str, Check); 7] = [
+    let checks: [(&str, Check); 8] = [
         ("format", format),
         ("lints", lints),
         ("documentation", documentation),
         ("tidy", |root| tidy::run(root, false)),
         ("loom models", loom_models),
         ("simulation", simulation::short_run),
+        ("planted mistakes", mutants::check),
         ("dependencies", dependencies),
     ];
     let mut summary = Vec::new();

@@ -8,6 +8,7 @@ mod ci;
 mod faults;
 mod fuzz;
 mod instrumented;
+mod mutants;
 mod sanitizers;
 mod sbom;
 mod simulation;
@@ -34,6 +35,8 @@ enum Task {
     Faults(faults::FaultsArguments),
     /// Builds and runs the fuzz targets; says how often each ran and whether one crashed.
     Fuzz(fuzz::FuzzArguments),
+    /// Makes known mistakes in a copy of the tree and sees that each is found.
+    Mutants(mutants::Arguments),
     /// Runs the session layer on simulated engines; one seed is shown step by step.
     Sim(simulation::Arguments),
     /// Runs the tests of what has unsafe code under AddressSanitizer.
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(&root),
         Task::Faults(arguments) => faults::run(&root, &arguments),
         Task::Fuzz(arguments) => fuzz::run(&root, &arguments),
+        Task::Mutants(arguments) => mutants::run(&root, &arguments),
         Task::Sim(arguments) => simulation::run(&root, &arguments),
         Task::Asan => sanitizers::address(&root),
         Task::Tsan => sanitizers::thread(&root),

@@ -2,3 +2,4 @@
 
 pub(crate) mod event_pool;
 pub(crate) mod strand;
+pub(crate) mod work_queue;

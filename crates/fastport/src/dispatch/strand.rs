@@ -10,16 +10,16 @@
 //! ```
 //!
 //! Invariant: the strand is in the ready queue, or being run, exactly while it is `Scheduled`; so
-//! it is never run by two threads at once. Queue and state change under one lock.
+//! it is never run by two threads at once. Queue and state change under one lock (`work_queue`).
 
 use crate::dispatch::event_pool::ReadyQueue;
+use crate::dispatch::work_queue::{State, WorkQueue};
 use crate::net::framer::{Framing, PacketFramer};
 use crate::session::control::deliver;
 use crate::stats::handler_times::Stopwatch;
 use crate::worker::receive::note_panic;
 use crate::{CloseReason, Packet, Session};
 use fastport_buffer::Chunk;
-use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -58,26 +58,18 @@ impl Work {
             _ => 0,
         }
     }
-}
 
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-enum State {
-    Idle,
-    Scheduled,
-    Blocked,
-}
-
-#[derive(Debug)]
-struct Inner {
-    queue: VecDeque<Work>,
-    state: State,
+    /// Whether nothing of the session follows, so that it is done even when the strand is blocked.
+    fn is_last(&self) -> bool {
+        matches!(self, Self::Disconnected(_))
+    }
 }
 
 /// The ordered work of one session. Held by the session's slot and, while scheduled, by the pool.
 #[derive(Debug)]
 pub(crate) struct Strand {
     session: Session,
-    inner: Mutex<Inner>,
+    work: WorkQueue<Work>,
     queued_bytes: AtomicUsize,
 }
 
@@ -91,10 +83,7 @@ impl Strand {
     pub(crate) fn new(session: Session) -> Arc<Self> {
         Arc::new(Self {
             session,
-            inner: Mutex::new(Inner {
-                queue: VecDeque::new(),
-                state: State::Idle,
-            }),
+            work: WorkQueue::default(),
             queued_bytes: AtomicUsize::new(0),
         })
     }
@@ -107,32 +96,15 @@ impl Strand {
     /// Appends work; any thread, in practice the owning worker.
     pub(crate) fn push(self: &Arc<Self>, work: Work, ready: &ReadyQueue) {
         self.queued_bytes.fetch_add(work.bytes(), Ordering::AcqRel);
-        let run = {
-            let mut inner = self.inner.lock();
-            let unblocks = matches!(work, Work::Disconnected(_));
-            inner.queue.push_back(work);
-            let run = inner.state == State::Idle || inner.state == State::Blocked && unblocks;
-            if run {
-                inner.state = State::Scheduled;
-            }
-            run
-        };
-        if run {
+        let last = work.is_last();
+        if self.work.push(work, last) {
             ready.inject(self.clone());
         }
     }
 
     /// The send queue has room again: a blocked strand goes on.
     pub(crate) fn unblock(self: &Arc<Self>, ready: &ReadyQueue) {
-        let run = {
-            let mut inner = self.inner.lock();
-            let run = inner.state == State::Blocked;
-            if run {
-                inner.state = State::Scheduled;
-            }
-            run
-        };
-        if run {
+        if self.work.unblock() {
             ready.inject(self.clone());
         }
     }
@@ -146,7 +118,7 @@ impl Strand {
 
     /// As [`Strand::run`], with a budget of the caller's. Returns how many packets were handled.
     pub(crate) fn run_within(self: Arc<Self>, mut budget: Budget, ready: &ReadyQueue) -> usize {
-        let mut mine = std::mem::take(&mut self.inner.lock().queue);
+        let mut mine = self.work.take();
         let mut stop = None;
         while stop.is_none()
             && let Some(work) = mine.pop_front()
@@ -158,24 +130,9 @@ impl Strand {
     }
 
     /// Puts back what was not done and decides what comes next.
-    fn end_run(self: Arc<Self>, mut mine: VecDeque<Work>, stop: Option<Stop>, ready: &ReadyQueue) {
-        let next = {
-            let mut inner = self.inner.lock();
-            // What came meanwhile goes behind what is left.
-            mine.append(&mut inner.queue);
-            inner.queue = mine;
-            let ends = inner
-                .queue
-                .iter()
-                .any(|work| matches!(work, Work::Disconnected(_)));
-            inner.state = match stop {
-                _ if inner.queue.is_empty() => State::Idle,
-                Some(Stop::Blocked) if !ends => State::Blocked,
-                _ => State::Scheduled,
-            };
-            inner.state
-        };
-        match next {
+    fn end_run(self: Arc<Self>, mine: VecDeque<Work>, stop: Option<Stop>, ready: &ReadyQueue) {
+        let blocked = matches!(stop, Some(Stop::Blocked));
+        match self.work.end_run(mine, blocked, Work::is_last) {
             State::Idle => {}
             State::Scheduled => ready.inject(self),
             // The owner looks at the send queue after this, however the two met, and unblocks.
