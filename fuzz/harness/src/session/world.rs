@@ -3,7 +3,7 @@
 use super::witness::{Record, Witness, frame};
 use crate::input::Input;
 use crate::naive_reader::NaiveReader;
-use fastport::simulation::{Remains, Stepped, release_spares};
+use fastport::simulation::{Elsewhere, Remains, Stepped, release_spares};
 use fastport::{CloseReason, Dispatch, Rate, ServiceConfig};
 use fastport_engine::{Engine, Wait};
 use fastport_testkit::random::Random;
@@ -23,6 +23,8 @@ pub(super) struct World {
     verdict: Verdict,
     net: Net,
     service: Stepped<SimEngine>,
+    /// Event workers, and other threads of the application.
+    elsewhere: Elsewhere,
     asleep: Option<Wait>,
     wire: Wire,
     witness: Witness,
@@ -67,6 +69,7 @@ impl World {
         Self {
             verdict,
             net,
+            elsewhere: service.elsewhere(),
             service,
             asleep: None,
             wire,
@@ -133,9 +136,9 @@ impl World {
 
     /// An event worker runs a strand; `last` takes the one that waits shortest.
     pub(super) fn strand(&mut self, packets: usize, last: bool) {
-        let ready = self.service.ready_strands();
+        let ready = self.elsewhere.ready_strands();
         if ready > 0 {
-            self.service
+            self.elsewhere
                 .run_strand(if last { ready - 1 } else { 0 }, packets);
             self.check();
         }
@@ -181,7 +184,7 @@ impl World {
         if let Some(session) = session
             && session.is_connected()
         {
-            self.service.elsewhere(|| session.disconnect());
+            self.elsewhere.assume(|| session.disconnect());
             self.witness.record().asked_to_end = true;
         }
     }
@@ -210,7 +213,7 @@ impl World {
         }
         self.stop();
         let mut steps = 0;
-        while !(self.service.is_finished(0) && self.service.ready_strands() == 0) {
+        while !(self.service.is_finished(0) && self.elsewhere.ready_strands() == 0) {
             self.read(usize::MAX);
             self.work(1);
             self.strand(64, false);
