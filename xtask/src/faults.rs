@@ -160,7 +160,8 @@ fn page(outcomes: &Outcomes, with_windows: bool) -> (String, bool) {
         "# Fault matrix\n\n\
          Written by `cargo xtask faults`, which runs the tests that are named here: do not edit.\n\
          A cell is how many tests passed on that back-end, both ways of dispatch counted. A dash:\n\
-         the fault is not one of this back-end.\n\n",
+         the fault is not one of this back-end. Packets that are lost, late and out of order:\n\
+         scripts/faults-network.sh, which takes root.\n\n",
     );
     if !with_windows {
         page.push_str(
