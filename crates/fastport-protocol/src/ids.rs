@@ -56,6 +56,13 @@ impl PacketId {
     /// The answer to [`PacketId::SESSION_PING`], with its payload.
     pub const SESSION_PONG: Self = Self(0x8F03);
 
+    /// Begins a resumable session, or goes on with one; see `docs/session-control.md`.
+    pub const RESUME_HELLO: Self = Self(0x8F10);
+    /// The answer to [`PacketId::RESUME_HELLO`].
+    pub const RESUME_WELCOME: Self = Self(0x8F11);
+    /// Says how many packets of a resumable session were handled.
+    pub const RESUME_HANDLED: Self = Self(0x8F12);
+
     /// The ids that applications choose from.
     pub const APPLICATION: RangeInclusive<u16> = 0x0003..=0x0FFF;
     /// The ids of the admin channel, and from 0x8F00 of session layers; an application can not

@@ -19,6 +19,7 @@ mod conformance {
     pub(crate) mod pressure;
     pub(crate) mod proxies;
     pub(crate) mod rates;
+    pub(crate) mod resuming;
     pub(crate) mod rooms;
     pub(crate) mod sending;
     pub(crate) mod stopping;
@@ -83,6 +84,12 @@ macro_rules! mount {
                 pressure: the_hard_limit_ends_the_session,
                 pressure: a_peer_that_never_reads_is_given_up,
                 pressure: neighbours_of_stalled_peers_are_served,
+                resuming: nothing_is_lost_or_doubled_over_forced_disconnects,
+                resuming: a_forged_token_is_refused,
+                resuming: an_expired_session_is_refused,
+                resuming: a_client_that_is_refused_is_lost_and_one_that_is_kicked_knows_why,
+                resuming: what_is_kept_is_bounded,
+                resuming: rooms_are_kept_and_heard_afterwards,
                 rooms: a_broadcast_is_encoded_once_for_all_members,
                 rooms: who_is_excepted_or_has_left_hears_nothing,
                 rooms: broadcasts_and_sends_of_a_thread_are_in_its_order,

@@ -187,3 +187,23 @@ fn players_of_an_arena_see_each_other_move_and_leave() {
         .expect("an end");
     while snapshot(&mut players[watcher]).players.iter().any(is_there) {}
 }
+
+#[test]
+fn the_resuming_client_misses_nothing() {
+    let output = example("resume").output().expect("the example starts");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    for expected in [
+        "client: 5\n",
+        "client: 10\n",
+        "client: 15\n",
+        "client: 20\n",
+    ] {
+        assert!(said.contains(expected), "{said}");
+    }
+    assert_eq!(said.matches("client: resumed").count(), 3, "{said}");
+}

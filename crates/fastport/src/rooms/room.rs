@@ -1,5 +1,6 @@
 //! Rooms: sessions that hear the same messages.
 
+use crate::resume::host::{Conversation, RESUME_REFUSED};
 use crate::rooms::casts::{Cast, RoomId};
 use crate::session::handle::{Session, SessionId, shared_frame, shared_frame_of};
 use crate::worker::link::WorkerLink;
@@ -65,6 +66,8 @@ pub(crate) struct RoomShared {
 #[derive(Default)]
 struct State {
     members: HashMap<SessionId, Session>,
+    /// Members that outlive their connections, by their ids. Each keeps what it is sent.
+    conversations: HashMap<u64, Conversation>,
     /// The workers that own members, and how many each.
     workers: Vec<(Arc<WorkerLink>, usize)>,
 }
@@ -122,6 +125,30 @@ impl Room {
         self.shared.remove(session)
     }
 
+    /// Makes a resumable session a member. It stays one while its client is away, and then receives
+    /// what it missed. A broadcast is kept for it if [`ResumeConfig::replay_bytes_max`] lets it;
+    /// otherwise the conversation is kicked, since it could not go on without a gap. False when it
+    /// is a member already, or has ended.
+    ///
+    /// [`ResumeConfig::replay_bytes_max`]: crate::ResumeConfig::replay_bytes_max
+    pub fn join_conversation(&self, conversation: &Conversation) -> bool {
+        let mut state = self.shared.state.lock();
+        if state.conversations.contains_key(&conversation.id())
+            || !conversation.note_joined(&self.shared)
+        {
+            return false;
+        }
+        state
+            .conversations
+            .insert(conversation.id(), conversation.clone());
+        true
+    }
+
+    /// Ends a resumable session's membership. False when it was no member.
+    pub fn leave_conversation(&self, conversation: &Conversation) -> bool {
+        self.shared.remove_conversation(conversation)
+    }
+
     /// Whether the session is a member.
     #[must_use]
     pub fn contains(&self, session: &Session) -> bool {
@@ -131,7 +158,7 @@ impl Room {
     /// Members now.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shared.state.lock().members.len()
+        self.shared.state.lock().len()
     }
 
     /// Whether there are no members.
@@ -216,8 +243,13 @@ impl Room {
         if let Some((link, _)) = state.workers.first() {
             link.service.broadcasts.add_shared(1);
         }
+        for conversation in state.conversations.values() {
+            if conversation.send_shared(frame.clone()).is_err() {
+                conversation.kick(RESUME_REFUSED, "more was sent than is kept");
+            }
+        }
         let excepted = except.is_some_and(|except| state.members.contains_key(&except.id()));
-        Ok(state.members.len() - usize::from(excepted))
+        Ok(state.len() - usize::from(excepted))
     }
 }
 
@@ -246,6 +278,14 @@ impl RoomShared {
         self.id == other.id
     }
 
+    /// Takes a resumable session out. False when it was not in.
+    pub(crate) fn remove_conversation(&self, conversation: &Conversation) -> bool {
+        let mut state = self.state.lock();
+        let was_in = state.conversations.remove(&conversation.id()).is_some();
+        conversation.note_left(self);
+        was_in
+    }
+
     /// Takes a session out. False when it was not in.
     pub(crate) fn remove(&self, session: &Session) -> bool {
         let mut state = self.state.lock();
@@ -270,6 +310,10 @@ impl std::fmt::Debug for RoomShared {
 }
 
 impl State {
+    fn len(&self) -> usize {
+        self.members.len() + self.conversations.len()
+    }
+
     fn count_in(&mut self, link: &Arc<WorkerLink>) {
         let mut workers = self.workers.iter_mut();
         match workers.find(|(worker, _)| Arc::ptr_eq(worker, link)) {
