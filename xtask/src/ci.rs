@@ -152,7 +152,7 @@ const SEPARATE_FORMATTED: [&str; 3] = [
 ];
 
 /// The crates whose atomics loom replaces.
-const LOOM_PACKAGES: [&str; 2] = ["fastport-buffer", "fastport-engine"];
+const LOOM_PACKAGES: [&str; 3] = ["fastport-buffer", "fastport-engine", "fastport"];
 
 #[cfg(test)]
 mod tests {

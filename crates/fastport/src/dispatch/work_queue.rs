@@ -3,8 +3,12 @@
 //! It knows nothing of sessions and runs nothing. Who is told to run must run, or put the strand
 //! into the ready queue.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
+
+#[cfg(loom)]
+use loom::sync::{Mutex, MutexGuard};
+#[cfg(not(loom))]
+use parking_lot::{Mutex, MutexGuard};
 
 /// Work in order, and the strand's state.
 #[derive(Debug)]
@@ -92,7 +96,16 @@ impl<W> WorkQueue<W> {
         inner.state
     }
 
+    #[cfg(not(loom))]
     fn lock(&self) -> MutexGuard<'_, Inner<W>> {
         self.inner.lock()
     }
+
+    #[cfg(loom)]
+    fn lock(&self) -> MutexGuard<'_, Inner<W>> {
+        self.inner.lock().expect("no model panics inside the lock")
+    }
 }
+
+#[cfg(all(test, loom))]
+mod models;

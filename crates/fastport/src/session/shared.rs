@@ -568,3 +568,6 @@ impl Drop for Encoding {
         ENCODING.set(false);
     }
 }
+
+#[cfg(all(test, loom))]
+mod models;
