@@ -7,7 +7,7 @@ use fastport::protocol::admin::{
 use fastport::protocol::commons::ResultCode;
 use fastport::protocol::prost::Message;
 use fastport::{Handler, Packet, PacketId, Server, Session};
-use fastport_admin::model::{Action, SessionList, Status};
+use fastport_admin::model::{Action, SessionList};
 use fastport_admin::{AdminAddress, AdminConfig, AdminError, AdminServer, Control, InBand, Token};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -519,7 +519,7 @@ fn a_unix_socket_is_its_owners_and_goes_with_the_listener() {
     let head = "GET /api/status HTTP/1.1\r\nHost: any\r\n";
     let (status, _, body) = exchange(&mut stream, head, "");
     assert_eq!(status, 200, "{body}");
-    assert!(serde_json::from_str::<Status>(&body).is_ok());
+    assert!(serde_json::from_str::<fastport_admin::model::Status>(&body).is_ok());
     let address = AdminAddress::Unix(path.clone());
     let client = fastport_admin::client::AdminClient::new(address, None).expect("a client");
     assert_eq!(client.status().expect("a status").sessions, 0);

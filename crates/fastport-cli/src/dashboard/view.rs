@@ -21,11 +21,11 @@ pub(super) fn draw(dashboard: &Dashboard, frame: &mut Frame<'_>) {
     ])
     .areas(frame.area());
     let [left, right] =
-        Layout::horizontal([Constraint::Percentage(58), Constraint::Percentage(42)]).areas(middle);
+        Layout::horizontal([Constraint::Percentage(52), Constraint::Percentage(48)]).areas(middle);
     let [numbers, curve] =
         Layout::vertical([Constraint::Length(6), Constraint::Min(3)]).areas(left);
     let [workers_area, reasons_area] =
-        Layout::horizontal([Constraint::Percentage(55), Constraint::Percentage(45)]).areas(right);
+        Layout::horizontal([Constraint::Max(29), Constraint::Min(24)]).areas(right);
     frame.render_widget(headline(dashboard), head);
     frame.render_widget(overview(dashboard), numbers);
     draw_curve(dashboard, frame, curve);
@@ -136,7 +136,7 @@ fn workers_table(dashboard: &Dashboard) -> Table<'_> {
     let widths = [
         Constraint::Length(3),
         Constraint::Length(8),
-        Constraint::Min(8),
+        Constraint::Min(9),
         Constraint::Length(4),
     ];
     Table::new(rows, widths)
