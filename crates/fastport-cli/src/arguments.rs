@@ -299,11 +299,12 @@ pub(crate) struct BenchArguments {
     /// deviation are shown over them.
     #[arg(long, value_name = "N", value_parser = count(1, 1_000))]
     pub(crate) runs: Option<usize>,
-    /// Compare every byte of every response.
+    /// Compare every byte of every response, or of one in N.
     ///
     /// With --raw it is also what notices a response too many: raw responses have no number.
-    #[arg(long)]
-    pub(crate) verify: bool,
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) verify: Option<u32>,
     /// Append the runs to a CSV file; the header is written when the file is new.
     #[arg(long, value_name = "FILE.csv")]
     pub(crate) output: Option<PathBuf>,
@@ -482,7 +483,8 @@ mod tests {
             (bench.sessions, bench.warmup, bench.io_threads, bench.runs),
             (200, 0, 2, Some(3))
         );
-        assert!(bench.raw && bench.verify && bench.json);
+        assert!(bench.raw && bench.json);
+        assert_eq!(bench.verify, Some(1));
     }
 
     #[test]

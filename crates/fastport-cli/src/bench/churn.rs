@@ -245,7 +245,8 @@ impl Handler for Churn {
             return;
         };
         let payload = self.payloads.payload(visit.sent.payload as usize);
-        let (kind, verify) = (self.plan.kind, self.plan.verify);
+        let kind = self.plan.kind;
+        let verify = self.plan.verifies(visit.sent.sequence);
         let checked = if visit.is_answered.load(Ordering::Relaxed) {
             Err(wire::Wrong::Unasked)
         } else {

@@ -238,7 +238,8 @@ impl Handler for Load {
             return self.reject(session, load, Wrong::Unasked);
         };
         let payload = self.payloads.payload(sent.payload as usize);
-        let checked = wire::check(&packet, self.plan.kind, sent, payload, self.plan.verify);
+        let verify = self.plan.verifies(sent.sequence);
+        let checked = wire::check(&packet, self.plan.kind, sent, payload, verify);
         if let Err(wrong) = checked {
             drop(flow);
             return self.reject(session, load, wrong);

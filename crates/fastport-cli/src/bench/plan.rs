@@ -31,8 +31,8 @@ pub(crate) struct Plan {
     pub(crate) pace: Pace,
     /// What is sent.
     pub(crate) kind: Kind,
-    /// Whether every byte of a response is compared.
-    pub(crate) verify: bool,
+    /// Of one in so many responses every byte is compared.
+    pub(crate) verify: Option<u32>,
     /// Threads of the load generator.
     pub(crate) io_threads: usize,
     /// A run is given up when nothing comes back for so long.
@@ -158,6 +158,12 @@ impl Plan {
         })
     }
 
+    /// Whether every byte of the response to request `sequence` of a session is compared.
+    #[inline]
+    pub(crate) fn verifies(&self, sequence: u32) -> bool {
+        self.verify.is_some_and(|every| sequence.is_multiple_of(every))
+    }
+
     /// Measured requests, if that is what bounds the run.
     pub(crate) fn requests_max(&self) -> Option<u64> {
         match self.extent {
@@ -204,7 +210,7 @@ impl Default for Plan {
             extent: Extent::Requests(100_000),
             pace,
             kind,
-            verify: false,
+            verify: None,
             io_threads: 1,
             timeout: Duration::from_secs(10),
             engine: None,
@@ -276,6 +282,17 @@ mod tests {
             let refused = plan(&format!("--scenario churn {flags}")).unwrap_err();
             assert!(refused.contains("one request a session"), "{refused}");
         }
+    }
+
+    #[test]
+    fn all_responses_or_a_sample_can_be_verified() {
+        let verified = |flags| {
+            let plan = plan(flags).unwrap();
+            (1..=32).filter(|sequence| plan.verifies(*sequence)).count()
+        };
+        assert_eq!(verified(""), 0);
+        assert_eq!(verified("--verify"), 32);
+        assert_eq!(verified("--verify=16"), 2);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(crate) fn run(log: Option<&str>) -> Result<(), Failure> {
         payload_min: 64,
         payload_max: 1_024,
         extent: Extent::Time(MEASURED),
-        verify: true,
+        verify: Some(1),
         ..Plan::default()
     };
     let run = bench::one_run(&plan, &[address])?;
