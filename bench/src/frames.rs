@@ -10,7 +10,10 @@ pub const FRAME_BYTES_MAX: usize = 65_535;
 pub const ECHO: u16 = 0x0001;
 /// The id of frames that come back as they are.
 pub const RAW_ECHO: u16 = 0x0002;
-
+/// The id of frames that come back after a handler has blocked.
+pub const BLOCKING: u16 = 0x7001;
+/// The id of frames that go to every session.
+pub const BROADCAST: u16 = 0x7002;
 /// The id of BenchmarkRequest.
 pub const BENCHMARK: u16 = 0x1001;
 /// The id of BenchmarkResponse.

@@ -6,8 +6,9 @@
 //! | `cores` | which core a program runs on |
 //! | [`descriptors`] | how many sockets this process may open |
 //! | [`frames`] | the wire's header, for servers that are not FastPort |
+//! | [`idle_sessions`] | sessions that do nothing but live |
 //! | [`listening`] | the peers' listening sockets |
-//! | `process` | processor time and memory of a process, from `/proc` |
+//! | `process` | processor time, memory and descriptors of a process, from `/proc` |
 #![forbid(unsafe_code)]
 
 pub mod answers;
@@ -15,6 +16,7 @@ pub mod answers;
 pub mod cores;
 pub mod descriptors;
 pub mod frames;
+pub mod idle_sessions;
 pub mod listening;
 #[cfg(unix)]
 pub mod process;

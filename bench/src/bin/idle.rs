@@ -1,112 +1,171 @@
 //! Opens thousands of idle sessions against a server and tells its resident memory for each.
 //!
-//! It is measured twice: after the connects alone, and after every session has had one raw echo,
-//! since memory that a session takes once and keeps is idle memory too.
+//! Memory is measured twice: after the connects alone, and after every session has had one raw
+//! echo, since memory that a session takes once and keeps is idle memory too. At the end every
+//! session echoes once more, so all are alive together. The sessions may be spread over several
+//! processes, each with a descriptor limit of its own.
 #![forbid(unsafe_code)]
 
-use clap::Parser;
-use fastport_bench::frames::{RAW_ECHO, header};
-use fastport_bench::{descriptors, process};
-use socket2::{Domain, Protocol, Socket, Type};
-use std::io::{self, Error, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::time::Duration;
+#[cfg(unix)]
+mod driver {
+    use clap::Parser;
+    use fastport_bench::idle_sessions::IdleSessions;
+    use fastport_bench::{descriptors, process};
+    use std::io::{self, BufRead, BufReader, Error, Write};
+    use std::net::SocketAddr;
+    use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-/// Opens idle sessions and tells the server's memory for each.
-#[derive(Parser)]
-struct Arguments {
-    /// The server's address.
-    #[arg(long)]
-    connect: SocketAddr,
-    /// The server's process.
-    #[arg(long)]
-    pid: u32,
-    /// Sessions to open.
-    #[arg(long, default_value_t = 15_000)]
-    sessions: usize,
-    /// Payload of the echo that each session has before the second measurement.
-    #[arg(long, default_value_t = 64)]
-    payload: usize,
-}
-
-fn main() -> io::Result<()> {
-    let arguments = Arguments::parse();
-    let limit = descriptors::raise_limit()?;
-    if limit.is_some_and(|limit| limit < arguments.sessions as u64 + DESCRIPTORS_ELSE) {
-        let sentence = format!("{limit:?} descriptors are too few: raise ulimit -Hn");
-        return Err(Error::other(sentence));
+    /// Opens idle sessions and tells the server's memory for each.
+    #[derive(Parser)]
+    struct Arguments {
+        /// The server's address.
+        #[arg(long)]
+        connect: SocketAddr,
+        /// The server's process.
+        #[arg(long)]
+        pid: u32,
+        /// Sessions to open.
+        #[arg(long, default_value_t = 15_000)]
+        sessions: usize,
+        /// Payload of the echoes.
+        #[arg(long, default_value_t = 64)]
+        payload: usize,
+        /// Processes that the sessions are spread over.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+        processes: u32,
+        /// Be one of those processes.
+        #[arg(long, hide = true)]
+        part: bool,
     }
-    let baseline = resident(&arguments)?;
-    println!("baseline: {baseline} bytes resident");
-    let mut sessions = Vec::with_capacity(arguments.sessions);
-    for number in 0..arguments.sessions {
-        sessions.push(connect(arguments.connect, number)?);
-    }
-    // Accepts come in order: when the last session answers, the server has all of them.
-    if let Some(last) = sessions.last_mut() {
-        echo(last, arguments.payload)?;
-    }
-    report("connected", &arguments, baseline)?;
-    for session in &mut sessions {
-        echo(session, arguments.payload)?;
-    }
-    report("after one echo each", &arguments, baseline)
-}
 
-fn report(what: &str, arguments: &Arguments, baseline: u64) -> io::Result<()> {
-    let now = resident(arguments)?;
-    let per_session = now.saturating_sub(baseline) as f64 / arguments.sessions.max(1) as f64;
-    let sessions = arguments.sessions;
-    println!("{what}: {sessions} sessions, {now} bytes resident, {per_session:.0} a session");
-    Ok(())
-}
-
-fn resident(arguments: &Arguments) -> io::Result<u64> {
-    Ok(process::memory(arguments.pid)?.resident_bytes)
-}
-
-/// On loopback a source address of this run's own, and another for each 20,000 sessions: the ports
-/// of one address run out, and those of an earlier run stay taken for a minute.
-fn connect(server: SocketAddr, number: usize) -> io::Result<TcpStream> {
-    let socket = Socket::new(
-        Domain::for_address(server),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    if server.ip().is_loopback() && server.is_ipv4() {
-        let host = u8::try_from(number / SESSIONS_PER_SOURCE + 1)
-            .map_err(|_| Error::new(ErrorKind::InvalidInput, "too many sessions"))?;
-        let [.., run_high, run_low] = std::process::id().to_be_bytes();
-        let source = Ipv4Addr::new(127, run_high, run_low, host);
-        socket.set_reuse_address(true)?;
-        socket.bind(&SocketAddr::from((source, 0)).into())?;
-    }
-    socket.connect_timeout(&server.into(), PATIENCE)?;
-    let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    Ok(stream)
-}
-
-fn echo(session: &mut TcpStream, payload: usize) -> io::Result<()> {
-    let header = header(RAW_ECHO, payload)
-        .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "the payload is too large"))?;
-    let mut frame = header.to_vec();
-    frame.resize(header.len() + payload, 0x5a);
-    session.write_all(&frame)?;
-    let mut answer = vec![0; frame.len()];
-    session.read_exact(&mut answer)?;
-    if answer == frame {
+    pub(super) fn run() -> io::Result<()> {
+        let arguments = Arguments::parse();
+        let limit = descriptors::raise_limit()?;
+        if arguments.part {
+            return serve_part(&arguments, limit);
+        }
+        println!("{}", server_limits(arguments.pid)?);
+        let baseline = process::memory(arguments.pid)?.resident_bytes;
+        println!("baseline: {baseline} bytes resident");
+        let mut parts = Vec::new();
+        for number in 0..arguments.processes as usize {
+            let all = arguments.processes as usize;
+            let sessions =
+                arguments.sessions / all + usize::from(number < arguments.sessions % all);
+            parts.push(Part::start(&arguments, sessions)?);
+        }
+        for (order, what) in [
+            ("open", "connected"),
+            ("echo", "after one echo each"),
+            ("echo", "every session echoed again: all are alive"),
+        ] {
+            parts.iter_mut().try_for_each(|part| part.order(order))?;
+            parts.iter_mut().try_for_each(Part::await_done)?;
+            report(what, &arguments, baseline)?;
+        }
         Ok(())
-    } else {
-        Err(Error::new(
-            ErrorKind::InvalidData,
-            "the answer is not what was sent",
+    }
+
+    fn report(what: &str, arguments: &Arguments, baseline: u64) -> io::Result<()> {
+        let now = process::memory(arguments.pid)?.resident_bytes;
+        let sessions = arguments.sessions;
+        let per_session = now.saturating_sub(baseline) as f64 / sessions.max(1) as f64;
+        let descriptors = process::open_descriptors(arguments.pid)?;
+        println!(
+            "{what}: {sessions} sessions, {now} bytes resident, {per_session:.0} a session; the \
+             server has {descriptors} descriptors"
+        );
+        Ok(())
+    }
+
+    fn server_limits(pid: u32) -> io::Result<String> {
+        let (soft, hard) = process::descriptor_limits(pid)?;
+        Ok(format!(
+            "the server may have {soft} descriptors (hard limit {hard})"
         ))
     }
+
+    /// One of the processes that hold the sessions.
+    struct Part {
+        child: Child,
+        orders: ChildStdin,
+        answers: BufReader<ChildStdout>,
+    }
+
+    impl Part {
+        fn start(arguments: &Arguments, sessions: usize) -> io::Result<Self> {
+            let mut child = Command::new(std::env::current_exe()?)
+                .args(["--part", "--connect", &arguments.connect.to_string()])
+                .args(["--pid", &arguments.pid.to_string()])
+                .args(["--sessions", &sessions.to_string()])
+                .args(["--payload", &arguments.payload.to_string()])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()?;
+            let piped = child.stdin.take().zip(child.stdout.take());
+            let (orders, answers) = piped.ok_or_else(|| Error::other("no pipes"))?;
+            Ok(Self {
+                child,
+                orders,
+                answers: BufReader::new(answers),
+            })
+        }
+
+        fn order(&mut self, order: &str) -> io::Result<()> {
+            writeln!(self.orders, "{order}")
+        }
+
+        fn await_done(&mut self) -> io::Result<()> {
+            let mut line = String::new();
+            self.answers.read_line(&mut line)?;
+            if line.trim() == DONE {
+                Ok(())
+            } else {
+                Err(Error::other("a process with sessions has failed"))
+            }
+        }
+    }
+
+    impl Drop for Part {
+        fn drop(&mut self) {
+            // It fails only when the process has ended already.
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+
+    /// Holds sessions until the orders end.
+    fn serve_part(arguments: &Arguments, limit: Option<u64>) -> io::Result<()> {
+        if limit.is_some_and(|limit| limit < arguments.sessions as u64 + DESCRIPTORS_ELSE) {
+            let sentence = format!("{limit:?} descriptors are too few: more --processes");
+            return Err(Error::other(sentence));
+        }
+        let mut idle = None;
+        for order in io::stdin().lines() {
+            match (order?.as_str(), &mut idle) {
+                ("open", idle) => {
+                    let (sessions, payload) = (arguments.sessions, arguments.payload);
+                    *idle = Some(IdleSessions::open(arguments.connect, sessions, payload)?);
+                }
+                (_, Some(idle)) => idle.echo_all(arguments.payload)?,
+                (_, None) => return Err(Error::other("no sessions yet")),
+            }
+            println!("{DONE}");
+        }
+        Ok(())
+    }
+
+    const DONE: &str = "done";
+    /// Descriptors for what is not a session.
+    const DESCRIPTORS_ELSE: u64 = 16;
 }
 
-const SESSIONS_PER_SOURCE: usize = 20_000;
-/// Descriptors for what is not a session.
-const DESCRIPTORS_ELSE: u64 = 16;
-const PATIENCE: Duration = Duration::from_secs(10);
+#[cfg(unix)]
+fn main() -> std::io::Result<()> {
+    driver::run()
+}
+
+#[cfg(not(unix))]
+fn main() {
+    eprintln!("idle: it reads a process's memory as Unix systems tell it");
+}

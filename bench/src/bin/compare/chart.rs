@@ -1,10 +1,11 @@
-//! Draws the processor time of a message as bars, one group a scenario, relative to the limit.
+//! Draws what each server costs as bars relative to the first reference, one group a scenario: the
+//! processor time of a message, or the memory of an idle session.
 
 use crate::scenario::Scenario;
 use std::fmt::Write as _;
 
 /// A bar: who, and how many times the reference.
-pub(crate) type Bar = (&'static str, f64);
+pub(crate) type Bar = (String, f64);
 
 const WIDTH: f64 = 760.0;
 const LABELS: f64 = 210.0;
@@ -62,7 +63,10 @@ mod tests {
 
     #[test]
     fn every_bar_is_drawn_and_a_long_one_is_cut() {
-        let bars = vec![("FastPort io_uring", 1.0), ("tokio-util Framed", 50.0)];
+        let bars = vec![
+            ("FastPort io_uring".to_owned(), 1.0),
+            ("tokio-util Framed".to_owned(), 50.0),
+        ];
         let picture = draw(&[(Scenario::S3, bars)]);
         assert!(picture.starts_with("<svg") && picture.trim_end().ends_with("</svg>"));
         assert!(picture.contains(">1.00<") && picture.contains(">50.00<"));

@@ -1,7 +1,9 @@
-//! Runs the load generator against one server and reads what both did.
+//! Puts one server under a scenario's load and meters what both sides spend on it.
 
-use crate::scenario::Scenario;
+use crate::measurement::{Latency, Measurement};
+use crate::scenario::{Scenario, Work};
 use crate::server::Server;
+use crate::{fan_out, memory};
 use fastport_bench::cores::on_core;
 use fastport_bench::process;
 use serde_json::Value;
@@ -13,55 +15,54 @@ use std::time::Duration;
 pub(crate) struct Load {
     pub(crate) program: PathBuf,
     pub(crate) core: usize,
-    pub(crate) duration: String,
+    pub(crate) duration: Duration,
     pub(crate) warmup: u32,
-}
-
-/// One server in one round.
-#[derive(Clone, PartialEq, Debug)]
-pub(crate) struct Measurement {
-    pub(crate) messages_per_second: f64,
-    pub(crate) p50: Duration,
-    pub(crate) p99: Duration,
-    pub(crate) max: Duration,
-    /// Processor time of the server for each message, warm-up included.
-    pub(crate) server_time_ns: f64,
-    pub(crate) server_peak_bytes: u64,
 }
 
 impl Load {
     /// Runs the scenario; a lost session makes the whole run a failure.
     pub(crate) fn run(&self, scenario: Scenario, server: &Server) -> Result<Measurement, String> {
         let readable = |error: std::io::Error| error.to_string();
-        let before = process::processor_time(server.pid()).map_err(readable)?;
-        let output = self.start(scenario, server).map_err(readable)?;
-        let after = process::processor_time(server.pid()).map_err(readable)?;
-        let memory = process::memory(server.pid()).map_err(readable)?;
+        match scenario.work() {
+            Work::Bench(flags) => {
+                let raw: &[&str] = if scenario.is_raw() { &["--raw"] } else { &[] };
+                let metered = Metered::run(server, || self.bench(server, &[raw, flags].concat()))?;
+                Ok(metered.measurement())
+            }
+            Work::Idle { sessions } => {
+                let measure = || memory::measure(server, sessions);
+                on_core(self.core, measure).map_err(readable)
+            }
+            Work::FanOut { sessions, payload } => {
+                let opened = || fan_out::Receivers::open(server.address, sessions, payload);
+                let mut receivers = on_core(self.core, opened).map_err(readable)?;
+                let deliver = || receivers.run(self.duration);
+                let metered =
+                    Metered::run(server, || on_core(self.core, deliver).map_err(readable))?;
+                Ok(metered.measurement())
+            }
+        }
+    }
+
+    fn bench(&self, server: &Server, flags: &[&str]) -> Result<Done, String> {
+        let output = self
+            .start(server, flags)
+            .map_err(|error| error.to_string())?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             return Err(format!("{}: {}", output.status, said.trim()));
         }
-        let said = String::from_utf8_lossy(&output.stdout);
-        let report = Report::parse(&said)?;
-        Ok(Measurement {
-            messages_per_second: report.messages_per_second,
-            p50: report.p50,
-            p99: report.p99,
-            max: report.max,
-            server_time_ns: (after - before).as_nanos() as f64 / report.responses,
-            server_peak_bytes: memory.peak_bytes,
-        })
+        parse(&String::from_utf8_lossy(&output.stdout))
     }
 
-    fn start(&self, scenario: Scenario, server: &Server) -> std::io::Result<Output> {
+    fn start(&self, server: &Server, flags: &[&str]) -> std::io::Result<Output> {
         let mut command = Command::new(&self.program);
         command
-            .args(["bench", "--json", "--io-threads", "1"])
-            .args(scenario.is_raw().then_some("--raw"))
+            .args(["bench", "--json", "--io-threads", "1", VERIFY])
             .args(["--connect", &server.address.to_string()])
-            .args(["--duration", &self.duration])
+            .args(["--duration", &format!("{}ms", self.duration.as_millis())])
             .args(["--warmup", &self.warmup.to_string()])
-            .args(scenario.flags())
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -69,41 +70,82 @@ impl Load {
     }
 }
 
-/// What the load generator says.
-struct Report {
-    messages_per_second: f64,
-    p50: Duration,
-    p99: Duration,
-    max: Duration,
-    /// Of warm-up and measurement.
-    responses: f64,
+/// What a load has done.
+pub(crate) struct Done {
+    pub(crate) per_second: f64,
+    pub(crate) latency: Option<Latency>,
+    /// Messages, connections or deliveries in all, warm-up included.
+    pub(crate) count: f64,
 }
 
-impl Report {
-    fn parse(text: &str) -> Result<Self, String> {
-        let json: Value = serde_json::from_str(text.trim()).map_err(|error| error.to_string())?;
-        let number = |key: &str| {
-            let value = json.get(key).and_then(Value::as_f64);
-            value.ok_or_else(|| format!("the report has no number {key}"))
+/// What a load has done, and the processor time of both sides for it.
+struct Metered {
+    done: Done,
+    server: Duration,
+    load: Duration,
+    server_peak_bytes: u64,
+}
+
+impl Metered {
+    fn run(server: &Server, load: impl FnOnce() -> Result<Done, String>) -> Result<Self, String> {
+        let readable = |error: std::io::Error| error.to_string();
+        let times = || {
+            let server = process::processor_time(server.pid())?;
+            Ok((server, process::own_time_with_children()?))
         };
-        let losses = number("connection_losses")?;
-        if losses > 0.0 {
-            return Err(format!("{losses} sessions lost"));
-        }
-        let time = |key| number(key).map(|nanos| Duration::from_nanos(nanos as u64));
-        let responses = number("warmup_responses")? + number("measured_responses")?;
-        if responses < 1.0 {
+        let (server_before, load_before) = times().map_err(readable)?;
+        let done = load()?;
+        let (server_after, load_after) = times().map_err(readable)?;
+        if done.count < 1.0 {
             return Err("nothing was answered".to_owned());
         }
+        let memory = process::memory(server.pid()).map_err(readable)?;
         Ok(Self {
-            messages_per_second: number("packets_per_sec")?,
+            done,
+            server: server_after.saturating_sub(server_before),
+            load: load_after.saturating_sub(load_before),
+            server_peak_bytes: memory.peak_bytes,
+        })
+    }
+
+    fn measurement(&self) -> Measurement {
+        let each = |time: Duration| Some(time.as_nanos() as f64 / self.done.count);
+        Measurement {
+            per_second: Some(self.done.per_second),
+            latency: self.done.latency,
+            server_time_ns: each(self.server),
+            load_time_ns: each(self.load),
+            server_peak_bytes: Some(self.server_peak_bytes as f64),
+            session_bytes: None,
+        }
+    }
+}
+
+/// What the load generator says.
+fn parse(text: &str) -> Result<Done, String> {
+    let json: Value = serde_json::from_str(text.trim()).map_err(|error| error.to_string())?;
+    let number = |key: &str| {
+        let value = json.get(key).and_then(Value::as_f64);
+        value.ok_or_else(|| format!("the report has no number {key}"))
+    };
+    let losses = number("connection_losses")?;
+    if losses > 0.0 {
+        return Err(format!("{losses} sessions lost"));
+    }
+    let time = |key| number(key).map(|nanos| Duration::from_nanos(nanos as u64));
+    Ok(Done {
+        per_second: number("packets_per_sec")?,
+        latency: Some(Latency {
             p50: time("p50_latency_ns")?,
             p99: time("p99_latency_ns")?,
             max: time("max_latency_ns")?,
-            responses,
-        })
-    }
+        }),
+        count: number("warmup_responses")? + number("measured_responses")?,
+    })
 }
+
+/// Every byte of every sixteenth answer is compared with what was sent.
+const VERIFY: &str = "--verify=16";
 
 #[cfg(test)]
 mod tests {
@@ -120,16 +162,16 @@ mod tests {
 
     #[test]
     fn a_report_is_read() {
-        let report = Report::parse(&report(0, 7)).unwrap();
-        assert!((report.messages_per_second - 1000.5).abs() < 1e-9);
-        assert_eq!(report.p99, Duration::from_nanos(3000));
+        let done = parse(&report(0, 7)).unwrap();
+        assert!((done.per_second - 1000.5).abs() < 1e-9);
+        assert!((done.count - 7.0).abs() < 1e-9);
+        assert_eq!(done.latency.unwrap().p99, Duration::from_nanos(3000));
     }
 
     #[test]
-    fn a_loss_no_answer_and_a_missing_number_are_failures() {
-        assert!(Report::parse(&report(1, 7)).is_err());
-        assert!(Report::parse(&report(0, 0)).is_err());
-        assert!(Report::parse("{}").is_err());
-        assert!(Report::parse("").is_err());
+    fn a_loss_and_a_missing_number_are_failures() {
+        assert!(parse(&report(1, 7)).is_err());
+        assert!(parse("{}").is_err());
+        assert!(parse("").is_err());
     }
 }

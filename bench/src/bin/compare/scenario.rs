@@ -1,5 +1,6 @@
 //! The workloads, by the names that the performance document uses.
 
+use crate::measurement::Metric;
 use clap::ValueEnum;
 
 #[derive(Copy, Clone, PartialEq, Eq, Debug, ValueEnum)]
@@ -11,12 +12,31 @@ pub(crate) enum Scenario {
     S2,
     /// 100 sessions, 64 bytes, 64 requests outstanding on each.
     S3,
-    /// As S3, with protobuf messages on both sides; the limit has none.
+    /// As S3, with protobuf messages on both sides.
     S3P,
     /// 100 sessions, 64 bytes, 30,000 requests a second, whether or not answers come.
     S4,
+    /// 15,000 sessions, idle after one echo each.
+    S5,
+    /// Connect, echo 64 bytes, close; 100 at a time.
+    S6,
     /// 100 sessions, 64 bytes.
     S7,
+    /// 500 sessions, 64 bytes: few beside thousands that are idle.
+    S8,
+    /// One message of 200 bytes to each of 10,000 sessions.
+    #[value(name = "FANOUT")]
+    FanOut,
+}
+
+/// How a scenario is run.
+pub(crate) enum Work {
+    /// `fastport bench` with these flags.
+    Bench(&'static [&'static str]),
+    /// Sessions that are opened, echo once and stay.
+    Idle { sessions: usize },
+    /// A message to every session.
+    FanOut { sessions: usize, payload: usize },
 }
 
 impl Scenario {
@@ -28,7 +48,11 @@ impl Scenario {
             Self::S3 => "100 sessions, 64 bytes, 64 in flight on each",
             Self::S3P => "100 sessions, 64 bytes, 64 in flight on each, protobuf",
             Self::S4 => "100 sessions, 64 bytes, 30,000 requests a second (open loop)",
+            Self::S5 => "15,000 sessions, idle after one echo each",
+            Self::S6 => "connect, echo 64 bytes, close; 100 at a time",
             Self::S7 => "100 sessions, 64 bytes",
+            Self::S8 => "500 sessions, 64 bytes",
+            Self::FanOut => "one message of 200 bytes to each of 10,000 sessions",
         }
     }
 
@@ -37,9 +61,57 @@ impl Scenario {
         !matches!(self, Self::S3P)
     }
 
-    /// The load generator's flags.
-    pub(crate) const fn flags(self) -> &'static [&'static str] {
+    /// What is counted a second, and what processor time is for.
+    pub(crate) const fn unit(self) -> &'static str {
         match self {
+            Self::S6 => "connection",
+            Self::FanOut => "delivery",
+            _ => "message",
+        }
+    }
+
+    /// What the servers are measured by: less is better.
+    pub(crate) const fn cost(self) -> Metric {
+        match self {
+            Self::S5 => Metric::SessionBytes,
+            _ => Metric::ServerTime,
+        }
+    }
+
+    /// The figures of the table.
+    pub(crate) const fn metrics(self) -> &'static [Metric] {
+        use Metric::{
+            LoadTime, Max, MaxToP50, P50, P99, Peak, PerSecond, ServerTime, SessionBytes,
+        };
+        match self {
+            Self::S5 => &[SessionBytes, Peak],
+            Self::FanOut => &[PerSecond, ServerTime, LoadTime, Peak],
+            _ => &[
+                PerSecond, P50, P99, Max, MaxToP50, ServerTime, LoadTime, Peak,
+            ],
+        }
+    }
+
+    /// The figures that are compared with the references.
+    pub(crate) const fn compared(self) -> &'static [Metric] {
+        match self {
+            Self::S5 => &[Metric::SessionBytes],
+            Self::FanOut => &[Metric::PerSecond, Metric::ServerTime],
+            Self::S4 => &[Metric::P50, Metric::P99, Metric::ServerTime],
+            _ => &[Metric::PerSecond, Metric::P99, Metric::ServerTime],
+        }
+    }
+
+    /// How it is run.
+    pub(crate) const fn work(self) -> Work {
+        Work::Bench(match self {
+            Self::S5 => return Work::Idle { sessions: 15_000 },
+            Self::FanOut => {
+                return Work::FanOut {
+                    sessions: 10_000,
+                    payload: 200,
+                };
+            }
             Self::S1 => &[
                 "--sessions",
                 "1000",
@@ -61,7 +133,16 @@ impl Scenario {
                 "--wait",
                 "spin",
             ],
+            Self::S6 => &[
+                "--scenario",
+                "churn",
+                "--sessions",
+                "100",
+                "--payload",
+                "64",
+            ],
             Self::S7 => &["--sessions", "100", "--payload", "64"],
-        }
+            Self::S8 => &["--sessions", "500", "--payload", "64"],
+        })
     }
 }

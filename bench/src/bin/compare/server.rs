@@ -1,5 +1,7 @@
 //! Starts one server on its core and ends it when it goes out of scope.
 
+use crate::asio;
+use crate::contestant::Contestant;
 use clap::ValueEnum;
 use fastport_bench::cores::on_core;
 use std::io::{self, BufRead, BufReader, Error};
@@ -13,9 +15,14 @@ pub(crate) enum ServerKind {
     FastportIoUring,
     /// FastPort on its readiness fallback, one worker, inline.
     FastportPoll,
-    /// tokio, the multi-threaded runtime with one thread.
+    /// FastPort on io_uring, one worker, handlers on a pool.
+    FastportPool,
+    /// A server on FastPort's library, handlers on a pool, with what the command line has not: a
+    /// handler that blocks, a message to every session.
+    FastportLibrary,
+    /// tokio, the multi-threaded runtime.
     Tokio,
-    /// tokio, a runtime for each thread, one thread.
+    /// tokio, a runtime for each thread.
     TokioPerThread,
     /// FastPort on io_uring whose worker looks again before it sleeps, while that pays.
     FastportAdaptive,
@@ -25,57 +32,86 @@ pub(crate) enum ServerKind {
     Compio,
     /// monoio, completion-based, one thread.
     Monoio,
+    /// Asio in C++, one thread; where the system has it.
+    Asio,
+    /// tokio, each session a receiver of one broadcast channel.
+    TokioBroadcast,
     /// The least that an io_uring server can do.
     Limit,
 }
 
 impl ServerKind {
-    /// In the order in which they run.
-    pub(crate) const ALL: [Self; 8] = [
+    /// Those that echo, in the order in which they run.
+    pub(crate) const ECHO: [Self; 9] = [
         Self::FastportIoUring,
         Self::Tokio,
         Self::FastportPoll,
         Self::TokioPerThread,
         Self::Compio,
         Self::Monoio,
+        Self::Asio,
         Self::TokioFramed,
         Self::Limit,
     ];
+
+    /// Those that send a message to every session.
+    pub(crate) const FAN_OUT: [Self; 2] = [Self::FastportLibrary, Self::TokioBroadcast];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::FastportIoUring => "FastPort io_uring",
             Self::FastportPoll => "FastPort poll",
+            Self::FastportPool => "FastPort io_uring, pool",
+            Self::FastportLibrary => "FastPort library, pool",
             Self::Tokio => "tokio multi-thread",
             Self::TokioPerThread => "tokio per-thread",
             Self::FastportAdaptive => "FastPort io_uring, adaptive wait",
             Self::TokioFramed => "tokio-util Framed",
             Self::Compio => "compio",
             Self::Monoio => "monoio",
+            Self::Asio => "Asio",
+            Self::TokioBroadcast => "tokio broadcast",
             Self::Limit => "limit (io_uring)",
         }
     }
 
-    pub(crate) const fn is_tokio(self) -> bool {
-        matches!(self, Self::Tokio | Self::TokioPerThread)
+    /// Whether it knows protobuf messages.
+    pub(crate) const fn knows_messages(self) -> bool {
+        !matches!(self, Self::Limit | Self::Asio | Self::FastportLibrary)
+    }
+
+    /// Whether it may have more threads than one.
+    pub(crate) const fn has_workers(self) -> bool {
+        !matches!(self, Self::Compio | Self::Monoio | Self::Asio)
     }
 
     const fn is_fastport(self) -> bool {
         matches!(
             self,
-            Self::FastportIoUring | Self::FastportPoll | Self::FastportAdaptive
+            Self::FastportIoUring
+                | Self::FastportPoll
+                | Self::FastportAdaptive
+                | Self::FastportPool
         )
     }
 
-    /// What makes the kind; every FastPort server has one worker and inline handlers.
+    /// What makes the kind.
     const fn flags(self) -> &'static [&'static str] {
         match self {
-            Self::FastportIoUring => &["--engine", "io_uring"],
-            Self::FastportPoll => &["--engine", "poll"],
-            Self::FastportAdaptive => &["--engine", "io_uring", "--wait", "adaptive"],
-            Self::Tokio => &["--flavor", "multi-thread", "--threads", "1"],
-            Self::TokioPerThread => &["--flavor", "per-thread", "--threads", "1"],
-            Self::Limit | Self::TokioFramed | Self::Compio | Self::Monoio => &[],
+            Self::FastportIoUring => &["--engine", "io_uring", "--dispatch", "inline"],
+            Self::FastportPoll => &["--engine", "poll", "--dispatch", "inline"],
+            Self::FastportAdaptive => &[
+                "--engine",
+                "io_uring",
+                "--dispatch",
+                "inline",
+                "--wait",
+                "adaptive",
+            ],
+            Self::FastportPool => &["--engine", "io_uring", "--dispatch", "pool"],
+            Self::Tokio => &["--flavor", "multi-thread"],
+            Self::TokioPerThread => &["--flavor", "per-thread"],
+            _ => &[],
         }
     }
 }
@@ -100,22 +136,40 @@ impl Programs {
         Ok(Self { fastport, peers })
     }
 
-    /// Starts a server on a free port and waits until it listens.
-    pub(crate) fn start(&self, kind: ServerKind, core: usize) -> io::Result<Server> {
-        let program = match kind {
-            ServerKind::FastportIoUring
-            | ServerKind::FastportPoll
-            | ServerKind::FastportAdaptive => self.fastport.clone(),
-            ServerKind::Tokio | ServerKind::TokioPerThread => self.peers.join("peer-tokio"),
-            ServerKind::TokioFramed => self.peers.join("peer-framed"),
-            ServerKind::Compio => self.peers.join("peer-compio"),
-            ServerKind::Monoio => self.peers.join("peer-monoio"),
-            ServerKind::Limit => self.peers.join("limit"),
-        };
-        let mut command = Command::new(&program);
+    /// Whether the contestant's program is there. Asio's is built if the system has what it needs.
+    pub(crate) fn has(&self, kind: ServerKind) -> io::Result<bool> {
+        Ok(kind != ServerKind::Asio || asio::build(&self.program(kind))?)
+    }
+
+    fn program(&self, kind: ServerKind) -> PathBuf {
         if kind.is_fastport() {
-            command.args(["server", "--workers", "1", "--dispatch", "inline"]);
-            command.args(["--log", "warn"]);
+            return self.fastport.clone();
+        }
+        self.peers.join(match kind {
+            ServerKind::Tokio | ServerKind::TokioPerThread => "peer-tokio",
+            ServerKind::TokioFramed => "peer-framed",
+            ServerKind::Compio => "peer-compio",
+            ServerKind::Monoio => "peer-monoio",
+            ServerKind::Asio => "peer-asio",
+            ServerKind::TokioBroadcast => "peer-broadcast",
+            ServerKind::FastportLibrary => "fastport-library",
+            _ => "limit",
+        })
+    }
+
+    /// Starts a server on a free port and waits until it listens.
+    pub(crate) fn start(&self, contestant: Contestant, core: usize) -> io::Result<Server> {
+        let kind = contestant.kind;
+        let program = self.program(kind);
+        let mut command = Command::new(&program);
+        let workers = contestant.workers.to_string();
+        if kind.is_fastport() {
+            command.args(["server", "--workers", &workers, "--log", "warn"]);
+            command.args(["--max-sessions", "20000", "--idle-timeout", "0"]);
+        } else if kind == ServerKind::FastportLibrary {
+            command.args(["--workers", &workers]);
+        } else if kind.has_workers() {
+            command.args(["--threads", &workers]);
         }
         command
             .args(kind.flags())

@@ -2,9 +2,9 @@
 
 use crate::Round;
 use crate::chart::Bar;
-use crate::load::Measurement;
+use crate::contestant::Contestant;
+use crate::measurement::Metric;
 use crate::scenario::Scenario;
-use crate::server::ServerKind;
 use std::fmt::Write as _;
 use std::fs;
 
@@ -19,116 +19,121 @@ pub(crate) fn machine(rounds: u32, duration: &str) -> String {
             rest.trim_start_matches([' ', '\t', ':'])
         });
     format!(
-        "Linux {}, {model}; server and load on one core each; raw echo; {rounds} rounds of \
-         {duration} a server; medians; ratios within a round, against the faster tokio and \
-         against the limit.\n",
+        "Linux {}, {model}; server and load on one core each; {rounds} rounds of {duration} a \
+         server; medians; ratios are taken within a round, then their median.\n",
         kernel.trim()
     )
 }
 
-/// One scenario: a table of medians, then the ratios of every round, so that their spread is seen.
-pub(crate) fn section(scenario: Scenario, servers: &[ServerKind], rounds: &[Round]) -> String {
-    let mut text = format!("\n### {scenario:?}: {}\n\n", scenario.title());
-    text.push_str(
-        "| server | messages/s | to tokio | to limit | p50 µs | p99 µs | max µs | p99 to tokio \
-         | CPU µs/message | CPU to limit | peak MiB | failed |\n\
-         |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
-    );
-    for (at, kind) in servers.iter().enumerate() {
-        let of = |value: fn(&Measurement) -> f64| {
-            median(
-                rounds
-                    .iter()
-                    .filter_map(|round| round[at].as_ref().ok().map(value))
-                    .collect(),
-            )
-        };
-        let cells = [
-            shown(of(|m| m.messages_per_second), 0),
-            shown(median(speed_ratios(servers, rounds, at, fastest_tokio)), 2),
-            shown(median(speed_ratios(servers, rounds, at, limit)), 2),
-            shown(of(|m| m.p50.as_secs_f64() * 1e6), 0),
-            shown(of(|m| m.p99.as_secs_f64() * 1e6), 0),
-            shown(of(|m| m.max.as_secs_f64() * 1e6), 0),
-            shown(median(p99_ratios(servers, rounds, at)), 2),
-            shown(of(|m| m.server_time_ns / 1e3), 3),
-            shown(median(cost_ratios(servers, rounds, at)), 2),
-            shown(of(|m| m.server_peak_bytes as f64 / f64::from(1 << 20)), 1),
-            rounds
-                .iter()
-                .filter(|round| round[at].is_err())
-                .count()
-                .to_string(),
-        ];
+/// All rounds of one scenario, and whom the contestants are compared with.
+pub(crate) struct Results<'a> {
+    pub(crate) scenario: Scenario,
+    pub(crate) contestants: &'a [Contestant],
+    pub(crate) references: &'a [Contestant],
+    pub(crate) rounds: &'a [Round],
+}
+
+impl Results<'_> {
+    /// A table of medians, then the costs and their ratios of every round, so that their spread is
+    /// seen.
+    pub(crate) fn section(&self) -> String {
+        let scenario = self.scenario;
+        let mut text = format!("\n### {scenario:?}: {}\n\n", scenario.title());
+        let comparisons = self.comparisons();
+        let mut headings = vec!["server".to_owned()];
+        headings.extend(scenario.metrics().iter().map(|metric| match metric {
+            Metric::PerSecond | Metric::ServerTime | Metric::LoadTime => {
+                format!("{} ({})", metric.heading().0, scenario.unit())
+            }
+            metric => metric.heading().0.to_owned(),
+        }));
+        headings.extend(comparisons.iter().map(|(reference, metric)| {
+            let name = self.contestants[*reference].name();
+            format!("{} to {name}", metric.compared())
+        }));
+        headings.push("failed".to_owned());
         // Writing to a String can not fail.
-        let _ = writeln!(text, "| {} | {} |", kind.name(), cells.join(" | "));
+        let _ = writeln!(text, "| {} |", headings.join(" | "));
+        let _ = writeln!(text, "|---|{}", "--:|".repeat(headings.len() - 1));
+        for (at, contestant) in self.contestants.iter().enumerate() {
+            let mut cells = vec![contestant.name()];
+            cells.extend(scenario.metrics().iter().map(|metric| {
+                let (_, decimals) = metric.heading();
+                shown(median(self.values(at, *metric)), decimals)
+            }));
+            let ratio = |(reference, metric): &(usize, Metric)| {
+                shown(median(self.ratios(at, *reference, *metric)), 2)
+            };
+            cells.extend(comparisons.iter().map(ratio));
+            let failed = self.rounds.iter().filter(|round| round[at].is_err());
+            cells.push(failed.count().to_string());
+            let _ = writeln!(text, "| {} |", cells.join(" | "));
+        }
+        text.push_str(&self.every_round());
+        text
     }
-    text.push_str("\nEach round, to tokio, messages/s and p99:\n\n");
-    for (at, kind) in servers.iter().enumerate() {
-        let speed = each(&speed_ratios(servers, rounds, at, fastest_tokio));
-        let latency = each(&p99_ratios(servers, rounds, at));
-        let _ = writeln!(text, "- {}: {speed}; p99 {latency}", kind.name());
+
+    /// The servers' costs relative to the first reference; those without one are left out.
+    pub(crate) fn bars(&self) -> Vec<Bar> {
+        let Some(reference) = self.references().next() else {
+            return Vec::new();
+        };
+        let ratio = |at| median(self.ratios(at, reference, self.scenario.cost()));
+        let all = self.contestants.iter().enumerate();
+        all.filter_map(|(at, contestant)| Some((contestant.name(), ratio(at)?)))
+            .collect()
     }
-    text
-}
 
-/// Finds what a round is compared with.
-type Reference = fn(&[ServerKind], &Round) -> Option<Measurement>;
+    fn every_round(&self) -> String {
+        let cost = self.scenario.cost();
+        let mut text = format!("\nEach round, {}:\n\n", cost.heading().0);
+        for (at, contestant) in self.contestants.iter().enumerate() {
+            let values = each(&self.values(at, cost), cost.heading().1);
+            let _ = write!(text, "- {}: {values}", contestant.name());
+            for reference in self.references().filter(|reference| *reference != at) {
+                let ratios = each(&self.ratios(at, reference, cost), 2);
+                let _ = write!(text, "; to {} {ratios}", self.contestants[reference].name());
+            }
+            text.push('\n');
+        }
+        text
+    }
 
-fn fastest_tokio(servers: &[ServerKind], round: &Round) -> Option<Measurement> {
-    let all = servers.iter().zip(round);
-    all.filter(|(kind, _)| kind.is_tokio())
-        .filter_map(|(_, result)| result.clone().ok())
-        .max_by(|a, b| a.messages_per_second.total_cmp(&b.messages_per_second))
-}
+    /// Which contestants are references, by their places.
+    fn references(&self) -> impl Iterator<Item = usize> {
+        let place = |reference| {
+            let mut all = self.contestants.iter();
+            all.position(|contestant| contestant == reference)
+        };
+        self.references.iter().filter_map(place)
+    }
 
-fn limit(servers: &[ServerKind], round: &Round) -> Option<Measurement> {
-    let all = servers.iter().zip(round);
-    all.filter(|(kind, _)| **kind == ServerKind::Limit)
-        .find_map(|(_, result)| result.clone().ok())
-}
+    fn comparisons(&self) -> Vec<(usize, Metric)> {
+        let metrics = self.scenario.compared();
+        let with_all = |reference| metrics.iter().map(move |metric| (reference, *metric));
+        self.references().flat_map(with_all).collect()
+    }
 
-fn speed_ratios(
-    servers: &[ServerKind],
-    rounds: &[Round],
-    at: usize,
-    reference: Reference,
-) -> Vec<f64> {
-    ratios(servers, rounds, at, reference, |m| m.messages_per_second)
-}
+    /// A figure of each round in which it was measured.
+    fn values(&self, at: usize, metric: Metric) -> Vec<f64> {
+        let measured = self
+            .rounds
+            .iter()
+            .filter_map(|round| round[at].as_ref().ok());
+        measured
+            .filter_map(|measured| metric.of(measured))
+            .collect()
+    }
 
-fn p99_ratios(servers: &[ServerKind], rounds: &[Round], at: usize) -> Vec<f64> {
-    ratios(servers, rounds, at, fastest_tokio, |m| m.p99.as_secs_f64())
-}
-
-/// The servers' processor time for a message, relative to the limit's; those without one are left
-/// out.
-pub(crate) fn costs(servers: &[ServerKind], rounds: &[Round]) -> Vec<Bar> {
-    let cost = |at| median(cost_ratios(servers, rounds, at));
-    let named = servers.iter().enumerate();
-    named
-        .filter_map(|(at, kind)| Some((kind.name(), cost(at)?)))
-        .collect()
-}
-
-fn cost_ratios(servers: &[ServerKind], rounds: &[Round], at: usize) -> Vec<f64> {
-    ratios(servers, rounds, at, limit, |m| m.server_time_ns)
-}
-
-/// The ratio of every round in which both sides have a measurement.
-fn ratios(
-    servers: &[ServerKind],
-    rounds: &[Round],
-    at: usize,
-    reference: Reference,
-    value: fn(&Measurement) -> f64,
-) -> Vec<f64> {
-    let ratio = |round: &Round| {
-        let own = round[at].as_ref().ok()?;
-        let other = value(&reference(servers, round)?);
-        (other > 0.0).then(|| value(own) / other)
-    };
-    rounds.iter().filter_map(ratio).collect()
+    /// The ratio of every round in which both sides have a measurement.
+    fn ratios(&self, at: usize, reference: usize, metric: Metric) -> Vec<f64> {
+        let ratio = |round: &Round| {
+            let own = metric.of(round[at].as_ref().ok()?)?;
+            let other = metric.of(round[reference].as_ref().ok()?)?;
+            (other > 0.0).then(|| own / other)
+        };
+        self.rounds.iter().filter_map(ratio).collect()
+    }
 }
 
 fn median(mut values: Vec<f64>) -> Option<f64> {
@@ -145,35 +150,47 @@ fn shown(value: Option<f64>, decimals: usize) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.decimals$}"))
 }
 
-fn each(values: &[f64]) -> String {
-    let shown: Vec<String> = values.iter().map(|value| format!("{value:.2}")).collect();
-    if shown.is_empty() {
-        "-".to_owned()
-    } else {
-        shown.join(" ")
+fn each(values: &[f64], decimals: usize) -> String {
+    if values.is_empty() {
+        return "-".to_owned();
     }
+    let texts = values.iter().map(|value| shown(Some(*value), decimals));
+    texts.collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measurement::{Latency, Measurement};
+    use crate::server::ServerKind;
     use std::time::Duration;
 
-    const SERVERS: [ServerKind; 3] = [
-        ServerKind::FastportIoUring,
-        ServerKind::Tokio,
-        ServerKind::TokioPerThread,
+    const CONTESTANTS: [Contestant; 2] = [
+        Contestant::alone(ServerKind::FastportIoUring),
+        Contestant::alone(ServerKind::Limit),
     ];
 
-    fn measured(messages_per_second: f64, p99_us: u64) -> Result<Measurement, String> {
+    fn measured(time_ns: f64, p50_us: u64) -> Result<Measurement, String> {
+        let p50 = Duration::from_micros(p50_us);
         Ok(Measurement {
-            messages_per_second,
-            p50: Duration::from_micros(p99_us / 2),
-            p99: Duration::from_micros(p99_us),
-            max: Duration::from_micros(2 * p99_us),
-            server_time_ns: 1000.0,
-            server_peak_bytes: 1 << 20,
+            per_second: Some(1e9 / time_ns),
+            latency: Some(Latency {
+                p50,
+                p99: 2 * p50,
+                max: 3 * p50,
+            }),
+            server_time_ns: Some(time_ns),
+            ..Measurement::default()
         })
+    }
+
+    fn results(rounds: &[Round]) -> Results<'_> {
+        Results {
+            scenario: Scenario::S2,
+            contestants: &CONTESTANTS,
+            references: &CONTESTANTS[1..],
+            rounds,
+        }
     }
 
     #[test]
@@ -184,25 +201,25 @@ mod tests {
     }
 
     #[test]
-    fn a_round_is_compared_with_its_own_faster_tokio() {
+    fn a_round_is_compared_with_its_own_reference() {
         let rounds = [
-            vec![measured(200.0, 10), measured(100.0, 20), measured(50.0, 5)],
-            vec![measured(90.0, 30), measured(10.0, 1), measured(30.0, 10)],
+            vec![measured(3000.0, 10), measured(1000.0, 20)],
+            vec![measured(900.0, 30), measured(600.0, 10)],
         ];
-        assert_eq!(
-            speed_ratios(&SERVERS, &rounds, 0, fastest_tokio),
-            [2.0, 3.0]
-        );
-        assert_eq!(p99_ratios(&SERVERS, &rounds, 0), [0.5, 3.0]);
+        let results = results(&rounds);
+        assert_eq!(results.ratios(0, 1, Metric::ServerTime), [3.0, 1.5]);
+        assert_eq!(results.ratios(0, 1, Metric::P99), [0.5, 3.0]);
+        assert_eq!(results.values(1, Metric::MaxToP50), [3.0, 3.0]);
+        let bars = results.bars();
+        assert_eq!(bars[0], ("FastPort io_uring".to_owned(), 2.25));
     }
 
     #[test]
     fn a_failed_run_gives_no_ratio_and_is_counted() {
         let lost: Result<Measurement, String> = Err("1 sessions lost".to_owned());
-        let rounds = [vec![lost, measured(100.0, 20), measured(50.0, 5)]];
-        assert!(speed_ratios(&SERVERS, &rounds, 0, fastest_tokio).is_empty());
-        let text = section(Scenario::S2, &SERVERS, &rounds);
-        let line = "| FastPort io_uring | - | - | - | - | - | - | - | - | - | - | 1 |";
+        let rounds = [vec![lost, measured(100.0, 20)]];
+        let text = results(&rounds).section();
+        let line = "| FastPort io_uring | - | - | - | - | - | - | - | - | - | - | - | 1 |";
         assert!(text.contains(line), "{text}");
     }
 }
