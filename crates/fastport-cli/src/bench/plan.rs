@@ -161,7 +161,8 @@ impl Plan {
     /// Whether every byte of the response to request `sequence` of a session is compared.
     #[inline]
     pub(crate) fn verifies(&self, sequence: u32) -> bool {
-        self.verify.is_some_and(|every| sequence.is_multiple_of(every))
+        self.verify
+            .is_some_and(|every| sequence.is_multiple_of(every))
     }
 
     /// Measured requests, if that is what bounds the run.
