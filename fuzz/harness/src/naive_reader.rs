@@ -6,7 +6,7 @@ use fastport::FrameError;
 /// What was read so far.
 #[derive(Debug)]
 pub(crate) struct NaiveReader {
-    bytes_max: usize,
+    bytes_max: u32,
     frame: Vec<u8>,
     found: Vec<(u16, Vec<u8>)>,
     error: Option<FrameError>,
@@ -16,7 +16,7 @@ impl NaiveReader {
     /// Reads frames of at most so many bytes.
     pub(crate) fn new(bytes_max: usize) -> Self {
         Self {
-            bytes_max,
+            bytes_max: u32::try_from(bytes_max).unwrap_or(u32::MAX),
             frame: Vec::new(),
             found: Vec::new(),
             error: None,
@@ -33,7 +33,7 @@ impl NaiveReader {
             let &[high, low, ref rest @ ..] = &self.frame[..] else {
                 continue;
             };
-            let size = 256 * usize::from(high) + usize::from(low);
+            let size = 256 * u32::from(high) + u32::from(low);
             if size < 4 {
                 self.error = Some(FrameError::TooSmall { bytes: size });
             } else if size > self.bytes_max {
@@ -42,7 +42,7 @@ impl NaiveReader {
                     bytes: size,
                     bytes_max,
                 });
-            } else if size == self.frame.len() {
+            } else if size as usize == self.frame.len() {
                 let id = 256 * u16::from(rest[0]) + u16::from(rest[1]);
                 self.found.push((id, rest[2..].to_vec()));
                 self.frame.clear();
