@@ -1,6 +1,6 @@
 //! Points in time in eight bytes, for what is kept for each session.
 //!
-//! An [`Instant`](std::time::Instant) takes sixteen, and an `Option` of a [`Moment`] costs nothing
+//! An [`Instant`] takes sixteen, and an `Option` of a [`Moment`] costs nothing
 //! more. Moments of different clocks must not be compared; each worker has one clock.
 
 use std::num::NonZeroU64;
