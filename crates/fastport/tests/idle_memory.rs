@@ -71,4 +71,6 @@ fn an_idle_session_is_small() {
     }
     #[cfg(unix)]
     idle_sessions_are_small(EngineKind::Poll, 490);
+    #[cfg(windows)]
+    idle_sessions_are_small(EngineKind::Iocp, 610);
 }
