@@ -224,10 +224,16 @@ impl Scale {
 
 /// The least of 1, 2 and 5 times a power of ten that is not below `step`.
 fn round_step(step: f64) -> f64 {
-    let power = 10f64.powf(step.log10().floor());
-    let steps = [1.0, 2.0, 5.0].map(|factor| factor * power);
+    let exponent = step.log10().floor() as i32;
+    // Whole powers of ten are exact, on every system: so the steps are the nearest to what is meant.
+    let power = 10f64.powi(exponent.abs());
+    let scaled = |factor: f64| match exponent {
+        ..0 => factor / power,
+        _ => factor * power,
+    };
+    let steps = [1.0, 2.0, 5.0].map(scaled);
     let fitting = steps.into_iter().find(|candidate| *candidate >= step);
-    fitting.unwrap_or(10.0 * power)
+    fitting.unwrap_or_else(|| scaled(10.0))
 }
 
 #[cfg(test)]
