@@ -87,10 +87,13 @@ impl Stopwatch {
         self.sampler.begin()
     }
 
-    /// The batch that began then had `packets` packets.
-    pub(crate) fn end(&self, began: Option<Instant>, packets: usize) {
-        if let Some(began) = began.filter(|_| packets > 0) {
-            self.times.record(began.elapsed(), packets as u64);
+    /// The batch that began then had `packets` packets. One without any, which only tells of a
+    /// session's begin or end, is no sample: the next one is timed in its place.
+    pub(crate) fn end(&mut self, began: Option<Instant>, packets: usize) {
+        match began {
+            Some(began) if packets > 0 => self.times.record(began.elapsed(), packets as u64),
+            Some(_) => self.sampler = Sampler::default(),
+            None => {}
         }
     }
 }
@@ -264,6 +267,19 @@ mod tests {
         assert!(since.quantile(0.5) >= Duration::from_millis(5));
         let last = after.cumulative().last().map(|(_, count)| count);
         assert_eq!(last, Some(2));
+    }
+
+    #[test]
+    fn a_batch_without_packets_does_not_take_the_sample_of_the_next() {
+        let times = Arc::new(HandlerTimes::default());
+        let mut stopwatch = Stopwatch::new(times.clone());
+        for packets in [0, 0, 1, 1] {
+            let began = stopwatch.begin();
+            stopwatch.end(began, packets);
+        }
+        let mut snapshot = HandlerTimesSnapshot::default();
+        times.add_to(&mut snapshot);
+        assert_eq!(snapshot.samples(), 1);
     }
 
     #[test]
