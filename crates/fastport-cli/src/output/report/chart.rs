@@ -225,7 +225,7 @@ impl Scale {
 /// The least of 1, 2 and 5 times a power of ten that is not below `step`.
 fn round_step(step: f64) -> f64 {
     let exponent = step.log10().floor() as i32;
-    // Whole powers of ten are exact, on every system: so the steps are the nearest to what is meant.
+    // Whole powers of ten are exact on every system, so the steps are the nearest to what is meant.
     let power = 10f64.powi(exponent.abs());
     let scaled = |factor: f64| match exponent {
         ..0 => factor / power,
