@@ -106,6 +106,27 @@ fn a_drain_answers_what_is_in_flight(engine: &str) {
     assert_eq!(status.code(), Some(0));
 }
 
+/// The same, when the server did not even get to accept before it.
+fn a_drain_answers_who_waits_in_the_backlog(engine: &str) {
+    let mut server = Server::start(&["--engine", engine, "--drain-timeout", "20s"]);
+    signal(&server, libc::SIGSTOP);
+    // The kernel completes them, within the backlog.
+    let mut streams: Vec<_> = (0..100).map(|_| connect(&server)).collect();
+    let request = frame(b"not seen yet");
+    for stream in &mut streams {
+        stream.write_all(&request).expect("a request");
+    }
+    server.ask_to_stop();
+    signal(&server, libc::SIGCONT);
+    for mut stream in streams {
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("an answer");
+        assert_eq!(answer, request);
+    }
+    let status = server.child.wait().expect("a status");
+    assert_eq!(status.code(), Some(0));
+}
+
 /// A log that can not be written costs the log, not the service.
 fn a_full_disk_costs_the_log_only(engine: &str) {
     let Ok(full) = File::options().write(true).open("/dev/full") else {
@@ -182,6 +203,7 @@ macro_rules! mount_all {
             interrupted_calls_change_nothing,
             a_stopped_process_blames_nobody,
             a_drain_answers_what_is_in_flight,
+            a_drain_answers_who_waits_in_the_backlog,
             a_full_disk_costs_the_log_only,
             a_second_signal_ends_a_loaded_drain,
         );

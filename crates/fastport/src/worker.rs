@@ -94,13 +94,27 @@ impl<E: Engine> Peer<E> {
     }
 }
 
-/// A stop that is under way.
+/// A stop that is under way. First every listener lets in who waits in its backlog, then what the
+/// kernel holds for the sessions is received, then they end.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Stopping {
     /// When the sessions that are left are reset.
     pub(crate) deadline: Instant,
+    /// How this worker's listeners let in the last ones.
+    pub(crate) last_accepts: LastAccepts,
     /// Turns to go before sessions are ended: what the kernel holds already is still received.
     pub(crate) turns_left: u32,
+}
+
+/// The end of a worker's listeners.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct LastAccepts {
+    /// Whether they were closed.
+    pub(crate) over: bool,
+    /// Turns to go at most: new connections must not keep a server alive that is to stop.
+    pub(crate) turns_left: u32,
+    /// Turns to go without a connection.
+    pub(crate) quiet_turns_left: u32,
 }
 
 impl<E: Engine> Worker<E> {

@@ -158,6 +158,7 @@ macro_rules! mount {
                 connecting: a_refused_connection_is_told,
                 connecting: a_connection_that_takes_too_long_is_given_up,
                 stopping: a_stop_answers_what_was_received,
+                stopping: a_stop_serves_who_waits_in_the_backlog,
                 stopping: a_stop_does_not_wait_for_stalled_peers_past_its_deadline,
                 stopping: a_stop_may_be_asked_for_twice_and_from_a_handler,
                 stopping: a_stopped_service_takes_nobody,

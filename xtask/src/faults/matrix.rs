@@ -222,6 +222,13 @@ pub(super) const FAULTS: &[Fault] = &[
         cases: &["a_drain_answers_what_is_in_flight"],
     },
     Fault {
+        what: "SIGTERM while 100 connections wait in the backlog",
+        package: "fastport-cli",
+        target: "hard_times",
+        engines: UNIX,
+        cases: &["a_drain_answers_who_waits_in_the_backlog"],
+    },
+    Fault {
         what: "a second SIGTERM, under load",
         package: "fastport-cli",
         target: "hard_times",

@@ -43,6 +43,8 @@ impl<E: Engine> Worker<E> {
         let (key, address) = self.engine.listen(&on)?;
         self.listeners
             .insert(key, ListenerState { address, handler });
+        let listeners = &self.link.service.listeners;
+        listeners.fetch_add(1, Ordering::AcqRel);
         tracing::info!(%address, engine = E::NAME, worker = self.link.index, "listening");
         Ok(address)
     }
@@ -52,10 +54,12 @@ impl<E: Engine> Worker<E> {
         let Some(state) = self.listeners.get(&listener) else {
             return;
         };
-        if self.stopping.is_some() {
+        let handler = state.handler.clone();
+        if self.lets_nobody_in() {
             self.link.counters.count_rejected(RejectReason::Stopping);
             return;
         }
+        self.prolong_last_accepts();
         let service = &self.link.service;
         let before = service.sessions.fetch_add(1, Ordering::Relaxed);
         let max = service.sessions_max.load(Ordering::Relaxed);
@@ -65,10 +69,7 @@ impl<E: Engine> Worker<E> {
             tracing::debug!(max, "connection refused: full");
             return;
         }
-        let adoption = Adoption {
-            socket,
-            handler: state.handler.clone(),
-        };
+        let adoption = Adoption { socket, handler };
         let alive = self.peers.iter().filter(|peer| !peer.link.has_failed());
         let lightest = alive.min_by_key(|peer| peer.link.load.load(Ordering::Relaxed));
         let Some(peer) = lightest else {
@@ -91,6 +92,7 @@ impl<E: Engine> Worker<E> {
     /// Stops to listen, and tells where that was, for another worker that is to do so.
     pub(crate) fn take_listeners(&mut self) -> Vec<ListenerState> {
         let listeners = std::mem::take(&mut self.listeners);
+        self.end_listeners(listeners.len());
         for key in listeners.keys() {
             self.abandoned.insert(*key);
             self.engine.close(*key, CloseMode::Abort);
@@ -116,7 +118,7 @@ impl<E: Engine> Worker<E> {
 
     fn on_adoption(&mut self, adoption: Adoption<E>) {
         let Adoption { socket, handler } = adoption;
-        if self.stopping.is_some() {
+        if self.lets_nobody_in() {
             self.link.counters.count_rejected(RejectReason::Stopping);
             self.forget_one();
             return;

@@ -123,7 +123,11 @@ impl<E: Engine> Worker<E> {
     }
 
     fn on_closed(&mut self, key: Key) {
-        if self.listeners.remove(&key).is_some() || self.abandoned.remove(&key) {
+        if self.listeners.remove(&key).is_some() {
+            self.end_listeners(1);
+            return;
+        }
+        if self.abandoned.remove(&key) {
             return;
         }
         let Some(place) = self.slots.get_mut(key.index()) else {

@@ -153,6 +153,8 @@ pub(crate) struct ServiceShared {
     pub(crate) rates: SessionRates,
     /// Sessions over all workers, sockets on their way included.
     pub(crate) sessions: AtomicUsize,
+    /// Listeners of all workers that are open. Workers that stop let in who waits there first.
+    pub(crate) listeners: AtomicUsize,
     /// Held while something is cast to everyone.
     pub(crate) casting: Mutex<()>,
     /// Messages that were encoded once for many sessions.
@@ -183,6 +185,7 @@ impl ServiceShared {
             registry: Registry::default(),
             pool,
             sessions: AtomicUsize::new(0),
+            listeners: AtomicUsize::new(0),
             casting: Mutex::new(()),
             broadcasts: Counter::default(),
             links: OnceLock::new(),

@@ -3,9 +3,10 @@
 use crate::rooms::audience::Audience;
 use crate::session::slot::Slot;
 use crate::worker::link::Command;
-use crate::worker::{Stopping, Worker};
+use crate::worker::{LastAccepts, Stopping, Worker};
 use crate::{CloseReason, Error, RejectReason};
 use fastport_engine::{CloseMode, Drained, Engine, Wait};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Events of one turn; the rest waits until mailbox and timers had their turn.
@@ -13,6 +14,9 @@ const EVENTS_PER_TURN: usize = 4096;
 /// Turns between the order to stop and the end of the sessions: the kernel, which an engine asks in
 /// every other turn at least, delivers what it holds.
 const DRAIN_TURNS: u32 = 4;
+/// Turns that listeners may still accept in after the order to stop; an engine accepts more than
+/// one connection in each.
+const LAST_ACCEPT_TURNS: u32 = 256;
 /// A worker that was late by so much was kept from running.
 const GAP_MIN: Duration = Duration::from_secs(1);
 /// How long an engine may take to let go of its memory at the end.
@@ -149,7 +153,7 @@ impl<E: Engine> Worker<E> {
 
     fn longest_wait(&mut self) -> Wait {
         match self.stopping {
-            Some(stopping) if stopping.turns_left > 0 => Wait::Poll,
+            Some(stopping) if stopping.turns_left > 0 && !self.awaits_last_accepts() => Wait::Poll,
             Some(stopping) => {
                 let next = self.wheel.next_expiry();
                 let next = next.map(|next| self.link.service.clock.instant(next));
@@ -212,25 +216,79 @@ impl<E: Engine> Worker<E> {
         }
         self.stopping = Some(Stopping {
             deadline,
+            last_accepts: LastAccepts {
+                over: self.listeners.is_empty(),
+                turns_left: LAST_ACCEPT_TURNS,
+                quiet_turns_left: DRAIN_TURNS,
+            },
             turns_left: DRAIN_TURNS,
         });
-        for key in self.listeners.keys() {
-            self.engine.close(*key, CloseMode::Orderly);
-        }
         let connecting: Vec<_> = self.connecting.keys().copied().collect();
         for key in connecting {
             self.abandon_connect(key, CloseReason::Stopping);
         }
-        self.refuse_all_proxied(RejectReason::Stopping);
+    }
+
+    /// Whether nothing is left to do for a stop until another worker's listeners are closed.
+    fn awaits_last_accepts(&self) -> bool {
+        self.listeners.is_empty() && self.link.service.listeners.load(Ordering::Acquire) > 0
+    }
+
+    /// Closes the listeners when nobody waits in their backlogs: closing resets those (listen(2)
+    /// says that they are connected, so they may have sent already).
+    fn advance_last_accepts(&mut self) {
+        let now = self.engine.now();
+        let Some(stopping) = &mut self.stopping else {
+            return;
+        };
+        let last = &mut stopping.last_accepts;
+        if last.over {
+            return;
+        }
+        last.turns_left = last.turns_left.saturating_sub(1);
+        last.quiet_turns_left = last.quiet_turns_left.saturating_sub(1);
+        if last.turns_left == 0 || last.quiet_turns_left == 0 || stopping.deadline <= now {
+            last.over = true;
+            for key in self.listeners.keys() {
+                self.engine.close(*key, CloseMode::Orderly);
+            }
+        }
+    }
+
+    /// Another connection was let in after the order to stop.
+    pub(crate) fn prolong_last_accepts(&mut self) {
+        if let Some(stopping) = &mut self.stopping {
+            stopping.last_accepts.quiet_turns_left = DRAIN_TURNS;
+        }
+    }
+
+    /// Listeners of this worker are no more. Workers that stop wait for the last of the service.
+    pub(crate) fn end_listeners(&self, count: usize) {
+        let before = self
+            .link
+            .service
+            .listeners
+            .fetch_sub(count, Ordering::AcqRel);
+        if count > 0 && before == count {
+            for peer in self.peers.iter() {
+                peer.link.mailbox.wake();
+            }
+        }
     }
 
     fn advance_stop(&mut self) {
+        self.advance_last_accepts();
+        let listening = self.link.service.listeners.load(Ordering::Acquire) > 0;
         let Some(stopping) = &mut self.stopping else {
             return;
         };
         if stopping.turns_left > 0 {
+            if listening && stopping.deadline > self.engine.now() {
+                return;
+            }
             stopping.turns_left -= 1;
             if stopping.turns_left == 0 {
+                self.refuse_all_proxied(RejectReason::Stopping);
                 self.for_each_slot(|worker, slot| {
                     worker.end_when_handled(slot, CloseReason::Stopping);
                 });
@@ -246,10 +304,15 @@ impl<E: Engine> Worker<E> {
         }
     }
 
-    /// Whether the worker was told to stop and nothing of it is left.
-    pub(crate) fn is_finished(&self) -> bool {
+    /// Whether whoever comes now is too late.
+    pub(crate) fn lets_nobody_in(&self) -> bool {
         self.stopping
             .is_some_and(|stopping| stopping.turns_left == 0)
+    }
+
+    /// Whether the worker was told to stop and nothing of it is left.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.lets_nobody_in()
             && self.listeners.is_empty()
             && self.connecting.is_empty()
             && self.abandoned.is_empty()
@@ -268,6 +331,7 @@ impl<E: Engine> Worker<E> {
     /// defect made the loop panic) are told, waiting adoptions are dropped, the engine is drained.
     pub(crate) fn finish(mut self) -> Drained {
         self.link.set_failed();
+        self.end_listeners(self.listeners.len());
         for index in 0..self.slots.len() {
             if let Some(slot) = self.slots[index].take() {
                 slot.session

@@ -1,7 +1,8 @@
 //! The end of a service.
 
 use super::harness::{End, ID, LIMIT, Peer, Seen, Setup, frame, pattern};
-use fastport::{CloseReason, Error};
+use fastport::{CloseReason, Error, RejectReason};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -31,6 +32,51 @@ pub(crate) fn a_stop_answers_what_was_received(setup: Setup) {
     assert_eq!((report.sessions_at_stop, report.leaked_operations), (20, 0));
     assert!(report.failure.is_none());
     assert!(report.took < LIMIT);
+}
+
+/// Whoever was connected before the order to stop is served, also who was not accepted yet.
+pub(crate) fn a_stop_serves_who_waits_in_the_backlog(setup: Setup) {
+    let (entered, enters) = channel();
+    let (let_go, gate) = channel::<()>();
+    let (entered, gate) = (Mutex::new(entered), Mutex::new(gate));
+    let host = setup.host(
+        |config| config.workers = 2,
+        move |session, packet| {
+            if packet.payload() == b"block" {
+                entered.lock().unwrap().send(()).unwrap();
+                // Until the case drops the other end.
+                let _ = gate.lock().unwrap().recv();
+            }
+            let _ = session.forward(&packet);
+        },
+    );
+    // Dropped before the host, which waits for its handlers.
+    let let_go = let_go;
+    // One on each worker, where an inline handler keeps it from accepting.
+    let mut peers: Vec<_> = (0..2).map(|_| host.connect()).collect();
+    for _ in &peers {
+        host.accepted();
+    }
+    for peer in &mut peers {
+        peer.send(b"block");
+    }
+    for _ in 0..2 {
+        enters.recv_timeout(LIMIT).expect("a handler blocks");
+    }
+    let mut waiting: Vec<_> = (0..50).map(|_| host.connect()).collect();
+    for peer in &mut waiting {
+        peer.send(b"waits");
+    }
+    host.server.service().begin_stop(LIMIT);
+    drop(let_go);
+    for mut peer in peers {
+        assert_eq!(peer.drain(), (frame(ID, b"block"), End::Fin));
+    }
+    for mut peer in waiting {
+        assert_eq!(peer.drain(), (frame(ID, b"waits"), End::Fin));
+    }
+    let stats = host.server.stop(LIMIT).stats;
+    assert_eq!(stats.rejected_for(RejectReason::Stopping), 0);
 }
 
 pub(crate) fn a_stop_does_not_wait_for_stalled_peers_past_its_deadline(setup: Setup) {
