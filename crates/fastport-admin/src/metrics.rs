@@ -64,6 +64,16 @@ pub(crate) fn text(monitor: &Monitor, memory_bytes: u64, log_lines_lost: u64) ->
         &RejectReason::NAMES,
         &stats.rejected,
     );
+    page.each(
+        "fastport_messages_dropped_total",
+        "Messages that full send queues did not send.",
+        &["newest", "oldest", "replaced"],
+        &[
+            stats.sends_dropped_newest,
+            stats.sends_dropped_oldest,
+            stats.sends_replaced,
+        ],
+    );
     handler_times(&mut page, &stats.handler_times);
     workers(&mut page, monitor);
     page.0

@@ -244,6 +244,7 @@ fn the_metrics_are_what_prometheus_reads() {
     }
     assert!(text.contains("fastport_log_lines_lost_total 3\n"));
     assert!(text.contains("fastport_connections_rejected_total{reason=\"banned\"} 0\n"));
+    assert!(text.contains("fastport_messages_dropped_total{reason=\"oldest\"} 0\n"));
     assert!(text.contains("fastport_handler_seconds_bucket{le=\"+Inf\"} "));
 }
 

@@ -68,6 +68,9 @@ pub enum CloseReason {
     },
     /// The peer did not answer a heartbeat.
     Unresponsive,
+    /// The send queue stayed full for the grace time of
+    /// [`SendPolicy::Disconnect`](crate::SendPolicy).
+    SendQueueFull,
 }
 
 impl CloseReason {
@@ -96,11 +99,12 @@ impl CloseReason {
             Self::Kicked { .. } => 18,
             Self::ClosedByPeer { .. } => 19,
             Self::Unresponsive => 20,
+            Self::SendQueueFull => 21,
         }
     }
 
     /// The names of the codes, in their order, as metrics show them.
-    pub const NAMES: [&'static str; 21] = [
+    pub const NAMES: [&'static str; 22] = [
         "peer_closed",
         "peer_truncated",
         "peer_reset",
@@ -122,6 +126,7 @@ impl CloseReason {
         "kicked",
         "closed_by_peer",
         "unresponsive",
+        "send_queue_full",
     ];
 
     /// The reason's name in [`CloseReason::NAMES`].
@@ -176,6 +181,7 @@ impl fmt::Display for CloseReason {
             Self::Kicked { code } => write!(f, "it was kicked with code {code}"),
             Self::ClosedByPeer { code } => write!(f, "the peer ended it with code {code}"),
             Self::Unresponsive => f.write_str("the peer did not answer a heartbeat"),
+            Self::SendQueueFull => f.write_str("the send queue was full for the grace time"),
         }
     }
 }

@@ -8,6 +8,7 @@ mod validate;
 
 pub use protection::{Profile, ProtectionConfig};
 
+use crate::SendPolicy;
 use fastport_engine::{EngineConfig, EngineKind, SocketOptions};
 use std::fmt;
 use std::time::Duration;
@@ -23,6 +24,12 @@ pub struct SessionConfig {
     pub send_low_watermark: usize,
     /// At so many queued bytes the session is closed.
     pub send_queue_max: usize,
+    /// What happens when the queue is above the high watermark; a session can change it for itself
+    /// with [`Session::set_send_policy`](crate::Session::set_send_policy).
+    pub send_policy: SendPolicy,
+    /// With [`SendPolicy::Disconnect`], how long a queue may stay full: from the high watermark
+    /// until it is below the low one. More than 0.
+    pub send_full_grace: Duration,
     /// Above so many bytes waiting for a pool handler reading pauses; it goes on below half.
     pub receive_high_watermark: usize,
     /// A session that receives nothing for so long is closed; zero turns it off.
@@ -77,6 +84,8 @@ impl Default for SessionConfig {
             send_high_watermark: 256 * 1024,
             send_low_watermark: 128 * 1024,
             send_queue_max: 1024 * 1024,
+            send_policy: SendPolicy::Report,
+            send_full_grace: Duration::from_secs(5),
             receive_high_watermark: 256 * 1024,
             idle_timeout: Duration::from_secs(60),
             first_packet_timeout: Duration::from_secs(10),

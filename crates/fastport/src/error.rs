@@ -55,6 +55,9 @@ pub enum SendStatus {
     /// Queued, but the queue is above its high watermark: slow down until
     /// [`Handler::on_writable`](crate::Handler::on_writable).
     Backpressure,
+    /// Not queued: the queue is full, and the session's [`SendPolicy`](crate::SendPolicy) drops
+    /// what comes then. `on_writable` follows here too.
+    Dropped,
 }
 
 /// What can go wrong when a server, a client or an I/O service is started or run.

@@ -10,11 +10,13 @@
 pub(crate) mod carry;
 pub(crate) mod context;
 pub(crate) mod control;
+pub(crate) mod flags;
 pub(crate) mod handle;
 pub(crate) mod held;
 pub(crate) mod peer_address;
 pub(crate) mod registry;
 pub(crate) mod remote_half;
+pub(crate) mod send_policy;
 pub(crate) mod send_queue;
 pub(crate) mod shared;
 pub(crate) mod slot;

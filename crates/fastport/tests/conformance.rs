@@ -12,6 +12,7 @@ mod conformance {
     pub(crate) mod farewells;
     pub(crate) mod faults;
     pub(crate) mod framing;
+    pub(crate) mod full_queues;
     pub(crate) mod harness;
     pub(crate) mod lifecycle;
     pub(crate) mod limits;
@@ -90,6 +91,13 @@ macro_rules! mount {
                 resuming: a_client_that_is_refused_is_lost_and_one_that_is_kicked_knows_why,
                 resuming: what_is_kept_is_bounded,
                 resuming: rooms_are_kept_and_heard_afterwards,
+                full_queues: the_newest_are_dropped_if_so_set,
+                full_queues: the_oldest_are_dropped_if_so_set,
+                full_queues: the_latest_of_each_key_is_kept_if_so_set,
+                full_queues: a_policy_may_change_while_the_queue_is_full,
+                full_queues: a_queue_that_stays_full_ends_the_session_if_so_set,
+                full_queues: a_queue_with_room_again_has_its_grace_time_anew,
+                full_queues: a_member_that_does_not_keep_up_misses_broadcasts_alone,
                 rooms: a_broadcast_is_encoded_once_for_all_members,
                 rooms: who_is_excepted_or_has_left_hears_nothing,
                 rooms: broadcasts_and_sends_of_a_thread_are_in_its_order,

@@ -80,6 +80,7 @@ impl SessionConfig {
             return Err(ConfigError::new("heartbeat_timeout", value, expected));
         }
         for (key, limit) in [
+            ("send_full_grace", self.send_full_grace),
             ("flush_timeout", self.flush_timeout),
             ("linger_timeout", self.linger_timeout),
             ("connect_timeout", self.connect_timeout),
@@ -272,6 +273,10 @@ mod tests {
         assert_eq!(
             wrong(|c| c.session.flush_timeout = Duration::ZERO),
             Some("flush_timeout")
+        );
+        assert_eq!(
+            wrong(|c| c.session.send_full_grace = Duration::ZERO),
+            Some("send_full_grace")
         );
         assert_eq!(
             wrong(|c| c.session.connect_timeout = day * 8),

@@ -7,7 +7,7 @@
 
 use crate::resume::journal::Journal;
 use crate::session::handle::{Session, SessionId};
-use crate::{CloseReason, PacketId, SendError};
+use crate::{CloseReason, PacketId, SendError, SendPolicy};
 use fastport_buffer::SharedFrame;
 use fastport_protocol::session::Handled;
 use parking_lot::{Mutex, MutexGuard};
@@ -101,6 +101,13 @@ impl Endpoint {
         if let Some(old) = outbound.session.replace(session.clone()) {
             old.disconnect();
         }
+        // Both sides count packets: none may be missing.
+        if matches!(
+            session.send_policy(),
+            SendPolicy::DropNewest | SendPolicy::DropOldest
+        ) {
+            session.set_send_policy(SendPolicy::Report);
+        }
         greet(session);
         for frame in outbound.journal.frames() {
             let _ = session.send_shared(frame);
@@ -165,6 +172,7 @@ pub(crate) const fn is_survived(reason: CloseReason) -> bool {
             | CloseReason::Idle
             | CloseReason::FrameTimeout
             | CloseReason::WriteStalled
+            | CloseReason::SendQueueFull
             | CloseReason::SendOverflow
             | CloseReason::Unresponsive
             | CloseReason::MemoryLimit

@@ -6,7 +6,6 @@
 use crate::rooms::casts::{Cast, RoomId};
 use crate::session::handle::{Session, SessionId};
 use crate::worker::link::WorkerLink;
-use fastport_buffer::SharedFrame;
 use indexmap::IndexMap;
 use std::collections::HashMap;
 
@@ -63,32 +62,26 @@ impl Audience {
                 0
             }
             Cast::Frame {
-                to: None,
+                to,
                 frame,
+                key,
                 except,
-            } => queue(self.everyone.iter().flatten(), &frame, except, number),
-            Cast::Frame {
-                to: Some(room),
-                frame,
-                except,
-            } => self
-                .rooms
-                .get(&room)
-                .map_or(0, |members| queue(members.values(), &frame, except, number)),
+            } => {
+                let taken = |session: &&Session| {
+                    Some(session.id()) != except
+                        && session.shared().enqueue_cast(&frame, key, number)
+                };
+                let taken = match to {
+                    None => self.everyone.iter().flatten().filter(taken).count(),
+                    Some(room) => {
+                        let members = self.rooms.get(&room);
+                        members.map_or(0, |members| members.values().filter(taken).count())
+                    }
+                };
+                taken as u64
+            }
         }
     }
-}
-
-/// Puts `frame` in the queue of each session. How many took it.
-fn queue<'a>(
-    sessions: impl Iterator<Item = &'a Session>,
-    frame: &SharedFrame,
-    except: Option<SessionId>,
-    number: u64,
-) -> u64 {
-    let sessions = sessions.filter(|session| Some(session.id()) != except);
-    let taken = sessions.filter(|session| session.shared().enqueue_cast(frame, number));
-    taken.count() as u64
 }
 
 impl WorkerLink {

@@ -24,6 +24,8 @@ pub(crate) enum Cast {
     Frame {
         to: Option<RoomId>,
         frame: SharedFrame,
+        /// Of frames with the same key only the latest matters.
+        key: Option<u64>,
         except: Option<SessionId>,
     },
 }
@@ -120,6 +122,7 @@ mod tests {
         Cast::Frame {
             to: None,
             frame: SharedFrame::from(&b"x"[..]),
+            key: None,
             except: None,
         }
     }

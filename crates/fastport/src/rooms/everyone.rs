@@ -62,6 +62,7 @@ impl Everyone {
             link.casts.post(Cast::Frame {
                 to: None,
                 frame: frame.clone(),
+                key: None,
                 except,
             });
             link.mailbox.wake();

@@ -29,7 +29,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 ///
 /// # Members that do not keep up
 /// Queuing for one member never waits for another. What a member does not take is bounded by its
-/// own [`SessionConfig::send_queue_max`](crate::SessionConfig), and that member alone is closed.
+/// own [`SessionConfig::send_queue_max`](crate::SessionConfig), and that member alone is closed; or
+/// its [`SendPolicy`](crate::SendPolicy) has it miss some.
 ///
 /// ```
 /// use fastport::protocol::tests::EchoRequest;
@@ -184,7 +185,7 @@ impl Room {
         id: PacketId,
         message: &M,
     ) -> Result<usize, SendError> {
-        self.cast(None, || shared_frame(id, message))
+        self.cast(None, None, || shared_frame(id, message))
     }
 
     /// As [`Room::broadcast`], but not to `except`, who may be no member as well.
@@ -197,7 +198,7 @@ impl Room {
         id: PacketId,
         message: &M,
     ) -> Result<usize, SendError> {
-        self.cast(Some(except), || shared_frame(id, message))
+        self.cast(Some(except), None, || shared_frame(id, message))
     }
 
     /// Sends a payload as it is to all members; copied once.
@@ -205,7 +206,7 @@ impl Room {
     /// # Errors
     /// As [`Room::broadcast`].
     pub fn broadcast_bytes(&self, id: PacketId, payload: &[u8]) -> Result<usize, SendError> {
-        self.cast(None, || shared_frame_of(id, payload))
+        self.cast(None, None, || shared_frame_of(id, payload))
     }
 
     /// Sends a frame that was encoded before to all members but `except`.
@@ -217,12 +218,27 @@ impl Room {
         frame: &SharedFrame,
         except: Option<&Session>,
     ) -> Result<usize, SendError> {
-        self.cast(except, || Ok(frame.clone()))
+        self.cast(except, None, || Ok(frame.clone()))
+    }
+
+    /// As [`Room::broadcast`], of a message of which only the latest with the same `key` matters:
+    /// see [`Session::send_keyed`]. Resumable members receive all of them.
+    ///
+    /// # Errors
+    /// As [`Room::broadcast`].
+    pub fn broadcast_keyed<M: prost::Message>(
+        &self,
+        key: u64,
+        id: PacketId,
+        message: &M,
+    ) -> Result<usize, SendError> {
+        self.cast(None, Some(key), || shared_frame(id, message))
     }
 
     fn cast(
         &self,
         except: Option<&Session>,
+        key: Option<u64>,
         encode: impl FnOnce() -> Result<SharedFrame, SendError>,
     ) -> Result<usize, SendError> {
         if self.is_empty() {
@@ -236,6 +252,7 @@ impl Room {
             link.casts.post(Cast::Frame {
                 to: Some(self.shared.id),
                 frame: frame.clone(),
+                key,
                 except: except.map(Session::id),
             });
             link.mailbox.wake();

@@ -98,6 +98,64 @@ impl SessionShared {
         let _ = session.send_bytes(PacketId::SESSION_PING, &now);
     }
 
+    /// Asks for the end, and keeps what the peer is told if this is the first to ask.
+    pub(crate) fn kick(self: &Arc<Self>, farewell: Farewell) {
+        {
+            let mut remote = self.remote.lock();
+            let own = &mut remote.get_or_insert_default().own_farewell;
+            if own.is_none() {
+                *own = Some(farewell.text.into_boxed_str());
+            }
+        }
+        let code = farewell.code;
+        self.request_disconnect(CloseReason::Kicked { code });
+    }
+
+    /// What a kick wants the peer to be told; once.
+    pub(crate) fn take_own_farewell(&self) -> Option<String> {
+        let mut remote = self.remote.lock();
+        let own = remote.as_mut()?.own_farewell.take();
+        own.map(String::from)
+    }
+
+    /// The end of a peer's stream is what the peer said it is.
+    pub(super) fn as_the_peer_said(&self, reason: CloseReason) -> CloseReason {
+        match reason {
+            CloseReason::PeerClosed
+            | CloseReason::PeerTruncated
+            | CloseReason::PeerReset { .. } => {
+                self.farewell()
+                    .map_or(reason, |farewell| CloseReason::ClosedByPeer {
+                        code: farewell.code,
+                    })
+            }
+            _ => reason,
+        }
+    }
+
+    /// The peer says why it ends the session. The first word counts.
+    pub(crate) fn note_farewell(&self, farewell: Farewell) {
+        let mut remote = self.remote.lock();
+        let said = &mut remote.get_or_insert_default().farewell;
+        if said.is_none() {
+            *said = Some(Box::new(farewell));
+        }
+    }
+
+    /// Why the peer ends the session, if it said so.
+    pub(crate) fn farewell(&self) -> Option<Farewell> {
+        let remote = self.remote.lock();
+        remote.as_ref()?.farewell.as_deref().cloned()
+    }
+
+    pub(crate) fn note_round_trip(&self, round_trip: Duration) {
+        self.remote.lock().get_or_insert_default().round_trip = Some(round_trip);
+    }
+
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.remote.lock().as_ref()?.round_trip
+    }
+
     /// What to tell the peer before the session is closed for `reason`, if anything.
     pub(crate) fn farewell_for(&self, reason: CloseReason) -> Option<Farewell> {
         let said = self.take_own_farewell();

@@ -5,7 +5,7 @@ use crate::rooms::everyone::Everyone;
 use crate::rooms::room::Room;
 use crate::session::control::Farewell;
 use crate::session::shared::SessionShared;
-use crate::{CloseReason, Packet, SendError, SendStatus};
+use crate::{CloseReason, Packet, SendError, SendPolicy, SendStatus};
 use fastport_buffer::{Piece, SharedFrame};
 use fastport_protocol::PacketId;
 use std::any::Any;
@@ -161,6 +161,61 @@ impl Session {
                 pieces.push(Piece::Shared(frame.clone(), 0..frame.len()));
             }
         })
+    }
+
+    /// Sends a message of which only the latest with the same `key` matters, such as where an
+    /// entity is. With [`SendPolicy::LatestByKey`] it takes the place of an unsent one of the same
+    /// key, so that a peer which is slow gets fewer and newer ones; it may so arrive before what
+    /// was sent between the two. With any other policy it is an ordinary message. Any thread; with
+    /// that policy it allocates.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing is queued then, and an older message stays.
+    pub fn send_keyed<M: prost::Message>(
+        &self,
+        key: u64,
+        id: PacketId,
+        message: &M,
+    ) -> Result<SendStatus, SendError> {
+        if self.send_policy() == SendPolicy::LatestByKey {
+            return self.shared.enqueue_keyed(key, &shared_frame(id, message)?);
+        }
+        self.send(id, message)
+    }
+
+    /// As [`Session::send_keyed`], with a payload that is sent as it is.
+    ///
+    /// # Errors
+    /// As [`Session::send_keyed`].
+    pub fn send_bytes_keyed(
+        &self,
+        key: u64,
+        id: PacketId,
+        payload: &[u8],
+    ) -> Result<SendStatus, SendError> {
+        if self.send_policy() == SendPolicy::LatestByKey {
+            let frame = shared_frame_of(id, payload)?;
+            return self.shared.enqueue_keyed(key, &frame);
+        }
+        self.send_bytes(id, payload)
+    }
+
+    /// What happens from now on to messages for this session when its send queue is full, instead
+    /// of what [`SessionConfig::send_policy`](crate::SessionConfig) says. Any thread, at any time.
+    pub fn set_send_policy(&self, policy: SendPolicy) {
+        self.shared.set_send_policy(policy);
+    }
+
+    /// What happens to messages when the send queue is full.
+    #[must_use]
+    pub fn send_policy(&self) -> SendPolicy {
+        self.shared.send_policy()
+    }
+
+    /// Messages for this session that its policy has dropped or replaced so far.
+    #[must_use]
+    pub fn dropped_messages(&self) -> u64 {
+        self.shared.dropped()
     }
 
     /// The rooms that the session is in, in no particular order.

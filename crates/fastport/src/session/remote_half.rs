@@ -14,6 +14,8 @@
 use crate::rooms::room::RoomShared;
 use crate::session::control::Farewell;
 use crate::session::send_queue::Pieces;
+use fastport_buffer::SharedFrame;
+use fastport_engine::Moment;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +42,10 @@ pub(crate) struct RemoteHalf {
     pub(crate) farewell: Option<Box<Farewell>>,
     /// How long the last heartbeat's answer took.
     pub(crate) round_trip: Option<Duration>,
+    /// Messages for the peer that were dropped or replaced.
+    pub(crate) dropped: u64,
+    /// Since when the queue is full, while the policy is to disconnect for that.
+    pub(crate) full_since: Option<Moment>,
 }
 
 impl RemoteHalf {
@@ -66,16 +72,61 @@ impl RemoteHalf {
         self.bytes += last.pieces.bytes() - before;
     }
 
-    /// Moves everything that goes behind cast number `applied` or an earlier one behind `pieces`.
-    pub(crate) fn splice_into(&mut self, pieces: &mut Pieces, applied: u64) {
-        while self.bytes > 0 && self.first.after <= applied {
-            self.bytes -= self.first.pieces.bytes();
-            pieces.splice(&mut self.first.pieces);
+    /// Bytes of the unsent message with this key, if there is one here.
+    pub(crate) fn keyed_bytes(&self, key: u64) -> Option<usize> {
+        let mut segments = std::iter::once(&self.first).chain(&self.later);
+        segments.find_map(|segment| segment.pieces.keyed_bytes(key))
+    }
+
+    /// Adds a frame in the place of the unsent one with the same key, or behind cast number `after`
+    /// at least when there is none here. Whether it replaced one.
+    pub(crate) fn append_keyed(&mut self, after: u64, key: u64, frame: SharedFrame) -> bool {
+        let mut segments = std::iter::once(&mut self.first).chain(&mut self.later);
+        if let Some(with_older) = segments.find(|it| it.pieces.keyed_bytes(key).is_some()) {
+            self.bytes -= with_older.pieces.bytes();
+            with_older.pieces.push_keyed(key, frame);
+            self.bytes += with_older.pieces.bytes();
+            return true;
+        }
+        self.append(after, |pieces| {
+            pieces.push_keyed(key, frame);
+        });
+        false
+    }
+
+    /// Drops messages, oldest first, until at most `bytes` bytes are left, or no message. Returns
+    /// how many.
+    pub(crate) fn drop_oldest(&mut self, bytes: usize) -> u64 {
+        let mut dropped = 0;
+        while self.bytes > bytes {
+            let before = self.first.pieces.bytes();
+            let later = self.bytes - before;
+            dropped += self.first.pieces.drop_oldest(bytes.saturating_sub(later));
+            self.bytes = later + self.first.pieces.bytes();
+            if self.first.pieces.bytes() > 0 {
+                break;
+            }
             match self.later.pop_front() {
                 Some(next) => self.first = next,
-                None => return,
+                None => break,
             }
         }
+        dropped
+    }
+
+    /// Moves everything that goes behind cast number `applied` or an earlier one behind `pieces`.
+    /// Returns how many messages with a key took the place of an older one.
+    pub(crate) fn splice_into(&mut self, pieces: &mut Pieces, applied: u64) -> u64 {
+        let mut replaced = 0;
+        while self.bytes > 0 && self.first.after <= applied {
+            self.bytes -= self.first.pieces.bytes();
+            replaced += pieces.splice(&mut self.first.pieces);
+            match self.later.pop_front() {
+                Some(next) => self.first = next,
+                None => break,
+            }
+        }
+        replaced
     }
 }
 

@@ -11,10 +11,16 @@
 //!   remote:                                           [sealed] [open]  --splice--> sealed
 //! ```
 //!
-//! Invariant: `bytes == in_flight + sum(sealed) + open`.
+//! Invariants: `bytes == in_flight + sum(sealed) + open`; each piece holds whole frames, and begins
+//! with one. So `dropping` finds the messages of a queue without anybody having counted them.
+
+mod dropping;
+mod keys;
 
 use fastport_buffer::{Block, BlockPool, Chunk, Piece, SendBatch};
+use keys::Keys;
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::ops::Range;
 
 /// Bytes of one send: a batch is no larger, so that completions show progress of a slow peer.
@@ -148,15 +154,20 @@ impl Pieces {
     }
 
     /// Moves everything of `other` behind what is here.
-    pub(crate) fn splice(&mut self, other: &mut Self) {
+    /// Returns how many messages with a key took the place of an older one with the same key.
+    pub(crate) fn splice(&mut self, other: &mut Self) -> u64 {
         let Some(mut behind) = other.0.take() else {
-            return;
+            return 0;
         };
         match &mut self.0 {
-            None => self.0 = Some(behind),
+            None => {
+                self.0 = Some(behind);
+                0
+            }
             Some(queued) => {
-                queued.splice(&mut behind);
+                let replaced = queued.splice(&mut behind);
                 put_queued(behind);
+                replaced
             }
         }
     }
@@ -190,9 +201,11 @@ impl Pieces {
 /// Pieces in order, and a block that is being filled behind them.
 #[derive(Debug, Default)]
 struct Queued {
-    sealed: Vec<Piece>,
+    sealed: VecDeque<Piece>,
     open: Option<Block>,
     bytes: usize,
+    /// Made when a message with a key is queued.
+    keys: Option<Box<Keys>>,
 }
 
 impl Queued {
@@ -214,14 +227,14 @@ impl Queued {
     fn push(&mut self, piece: Piece) {
         self.seal();
         self.bytes += piece.len();
-        self.sealed.push(piece);
+        self.sealed.push_back(piece);
     }
 
     fn push_forward(&mut self, from: &Chunk, range: Range<usize>, may_lend: bool) -> bool {
         let bytes = range.len();
         let mut begins = true;
         if self.open.as_ref().is_none_or(Block::is_empty)
-            && let Some(Piece::Forward(last)) = self.sealed.last_mut()
+            && let Some(Piece::Forward(last)) = self.sealed.back_mut()
         {
             if last.extend_by(from, range.clone()) {
                 self.bytes += bytes;
@@ -238,11 +251,15 @@ impl Queued {
         true
     }
 
-    fn splice(&mut self, other: &mut Self) {
+    fn splice(&mut self, other: &mut Self) -> u64 {
         self.seal();
         other.seal();
+        if other.keys.is_some() {
+            return self.splice_keyed(other);
+        }
         self.sealed.append(&mut other.sealed);
         self.bytes += std::mem::take(&mut other.bytes);
+        0
     }
 
     fn take_batch(&mut self) -> SendBatch {
@@ -258,6 +275,9 @@ impl Queued {
         for piece in self.sealed.drain(..count) {
             batch.push(piece);
         }
+        if let Some(keys) = &mut self.keys {
+            keys.pass(count);
+        }
         self.bytes -= batch.bytes();
         batch
     }
@@ -265,6 +285,7 @@ impl Queued {
     /// Drops everything that is queued; the list keeps its memory.
     fn clear(&mut self) {
         self.sealed.clear();
+        self.keys = None;
         if let Some(block) = self.open.take() {
             put_block(block);
         }
@@ -276,7 +297,7 @@ impl Queued {
             if block.is_empty() {
                 put_block(block);
             } else {
-                self.sealed.push(Piece::Block(block));
+                self.sealed.push_back(Piece::Block(block));
             }
         }
     }

@@ -2,15 +2,16 @@
 
 use crate::rooms::room::RoomShared;
 use crate::session::context::SessionContext;
-use crate::session::control::Farewell;
+use crate::session::flags::{Flags, TRACED};
 use crate::session::handle::{Session, SessionId};
 use crate::session::peer_address::PeerAddress;
 use crate::session::remote_half::RemoteHalf;
+use crate::session::send_policy::Room;
 use crate::session::send_queue::{LocalQueue, Pieces};
 use crate::stats::counters::Counter;
 use crate::worker::attention;
 use crate::worker::link::Command;
-use crate::{CloseReason, SendError, SendStatus};
+use crate::{CloseReason, SendError, SendPolicy, SendStatus};
 use fastport_buffer::{OwnerCell, Piece, SharedFrame};
 use fastport_engine::Key;
 use fastport_protocol::PacketId;
@@ -20,7 +21,6 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 /// Frames of at most so many bytes are encoded under the remote half's lock, so that they share
 /// blocks; larger ones before it is taken, so that a slow encoder does not hold up the worker.
@@ -45,7 +45,7 @@ pub(crate) struct SessionShared {
     pub(crate) context: Arc<SessionContext>,
     pub(crate) local: OwnerCell<LocalQueue>,
     /// No memory until another thread sends, or something else of it is needed.
-    remote: Mutex<Option<Box<RemoteHalf>>>,
+    pub(super) remote: Mutex<Option<Box<RemoteHalf>>>,
     /// Bytes in the remote half; not zero exactly when there is something to splice.
     remote_bytes: QueueBytes,
     /// Bytes of the local half, as of the owner's last turn.
@@ -56,8 +56,8 @@ pub(crate) struct SessionShared {
     scheduled: AtomicBool,
     /// The seed's `m_DisconnectRequested`: set once, by whoever is first.
     disconnect_requested: AtomicBool,
-    /// What the session does is logged.
-    traced: AtomicBool,
+    /// Whether it is logged, and what becomes of what it can not take.
+    pub(super) flags: Flags,
     /// When bytes last came, in units of 2^27 ns since the service started; 0 for never.
     received_at: AtomicU32,
     /// The worker's last cast before the end was asked for: what was broadcast until then is still
@@ -86,6 +86,7 @@ impl SessionShared {
         context: Arc<SessionContext>,
     ) -> Self {
         Self {
+            flags: Flags::new(context.config.send_policy),
             id,
             key,
             peer: peer.into(),
@@ -99,7 +100,6 @@ impl SessionShared {
             disconnect_requested: AtomicBool::new(false),
             last_cast: AtomicU64::new(0),
             reason: Mutex::new(None),
-            traced: AtomicBool::new(false),
             received_at: AtomicU32::new(0),
             attached: OnceLock::new(),
             packets_in: Counter::default(),
@@ -122,24 +122,29 @@ impl SessionShared {
         if self.is_disconnect_requested() {
             return Err(SendError::Disconnected);
         }
-        // Under a remote half's lock, what is cast to that session could not be queued.
-        if self.context.worker.casts.are_waiting() && !ENCODING.get() {
-            self.context.worker.apply_casts();
-        }
+        self.settle_casts();
         let mut append = Some(append);
         let local = self.local.with(|queue| {
             self.splice(queue);
+            let mut above = queue.bytes() + bytes > self.context.config.send_high_watermark;
+            if above {
+                let room = self.make_room(queue, bytes);
+                if room == Room::Refused {
+                    return Ok(SendStatus::Dropped);
+                }
+                above = room == Room::None;
+            }
             let queued = self.admit(queue.bytes(), bytes)?;
             if let Some(append) = append.take() {
                 append(&mut queue.pieces);
             }
             self.context.worker.service.budget.note(queued, bytes);
-            queue.above_high |= queued > self.context.config.send_high_watermark;
+            queue.above_high |= above;
             if !queue.attention {
                 queue.attention = true;
                 attention::list(self.key);
             }
-            Ok(self.status(queued))
+            Ok(SendStatus::of(above))
         });
         match (local, append) {
             (Some(outcome), _) => outcome,
@@ -160,12 +165,47 @@ impl SessionShared {
         if ENCODING.get() {
             return Err(SendError::InsideEncoder);
         }
+        if ENCODING.get() {
+            return Err(SendError::InsideEncoder);
+        }
         let mut append = Some(append);
         let mut outside = Pieces::default();
         if bytes > ENCODE_UNDER_LOCK_MAX
             && let Some(append) = append.take()
         {
             append(&mut outside);
+        }
+        self.enqueue_elsewhere(may_be_late, |remote, after| {
+            // The owner moves bytes between the halves under this lock: the sum is exact here.
+            let mut before = self.local_bytes.load(Ordering::Relaxed) + remote.bytes();
+            if before + bytes > self.context.config.send_high_watermark {
+                match self.make_remote_room(remote, before, bytes) {
+                    Room::None => {}
+                    Room::Made => before = remote.bytes(),
+                    Room::Refused => return Ok(None),
+                }
+            }
+            let queued = self.admit(before, bytes)?;
+            remote.append(after, |pieces| {
+                if let Some(append) = append {
+                    let _mark = Encoding::begin();
+                    append(pieces);
+                }
+                pieces.splice(&mut outside);
+            });
+            Ok(Some(queued))
+        })
+    }
+
+    /// Has `append` add to the remote half, under its lock: behind the cast that it is told. It
+    /// returns how many bytes are queued then, or that nothing was.
+    pub(super) fn enqueue_elsewhere(
+        self: &Arc<Self>,
+        may_be_late: bool,
+        append: impl FnOnce(&mut RemoteHalf, u64) -> Result<Option<usize>, SendError>,
+    ) -> Result<SendStatus, SendError> {
+        if ENCODING.get() {
+            return Err(SendError::InsideEncoder);
         }
         let queued = {
             // Before the lock: what this thread has cast is posted.
@@ -177,21 +217,13 @@ impl SessionShared {
                 return Err(SendError::Disconnected);
             }
             let remote = remote.get_or_insert_default();
-            // The owner moves bytes between the halves under this lock: the sum is exact here.
-            let before = self.local_bytes.load(Ordering::Relaxed) + remote.bytes();
-            let queued = self.admit(before, bytes)?;
-            remote.append(after, |pieces| {
-                if let Some(append) = append {
-                    let _mark = Encoding::begin();
-                    append(pieces);
-                }
-                pieces.splice(&mut outside);
-            });
+            let queued = append(remote, after)?;
             self.remote_bytes.store(remote.bytes(), Ordering::Release);
             queued
         };
-        let status = self.status(queued);
-        if status == SendStatus::Backpressure {
+        let high = self.context.config.send_high_watermark;
+        let status = queued.map_or(SendStatus::Dropped, |queued| SendStatus::of(queued > high));
+        if status != SendStatus::Queued {
             // The owner may never see this much at once, but owes the sender an `on_writable`.
             self.backpressured.store(true, Ordering::Release);
         }
@@ -199,8 +231,16 @@ impl SessionShared {
         Ok(status)
     }
 
+    /// Applies what this thread has cast before it sends on: to the sessions of the owner's.
+    pub(super) fn settle_casts(&self) {
+        // Under a remote half's lock, what is cast to that session could not be queued.
+        if self.context.worker.casts.are_waiting() && !ENCODING.get() {
+            self.context.worker.apply_casts();
+        }
+    }
+
     /// Checks the hard limits. Returns what will be queued.
-    fn admit(self: &Arc<Self>, queued: usize, bytes: usize) -> Result<usize, SendError> {
+    pub(super) fn admit(self: &Arc<Self>, queued: usize, bytes: usize) -> Result<usize, SendError> {
         let limit = self.context.config.send_queue_max;
         if queued + bytes > limit {
             self.request_disconnect(CloseReason::SendOverflow);
@@ -213,38 +253,43 @@ impl SessionShared {
         Ok(queued + bytes)
     }
 
-    fn status(&self, queued: usize) -> SendStatus {
-        if queued > self.context.config.send_high_watermark {
-            SendStatus::Backpressure
-        } else {
-            SendStatus::Queued
-        }
-    }
-
-    /// Queues a frame that many sessions share, which is the worker's cast `number`. Owner only.
-    /// Whether it was taken.
-    pub(crate) fn enqueue_cast(self: &Arc<Self>, frame: &SharedFrame, number: u64) -> bool {
+    /// Queues a frame that many sessions share, which is the worker's cast `number`, with a key if
+    /// it has one. Owner only. Whether it was taken.
+    pub(crate) fn enqueue_cast(
+        self: &Arc<Self>,
+        frame: &SharedFrame,
+        key: Option<u64>,
+        number: u64,
+    ) -> bool {
         if self.is_disconnect_requested() && self.ended_before_cast(number) {
             return false;
         }
+        let bytes = frame.len();
         let push = |pieces: &mut Pieces| {
-            pieces.push(Piece::Shared(frame.clone(), 0..frame.len()));
+            pieces.push(Piece::Shared(frame.clone(), 0..bytes));
         };
         let local = self.local.with(|queue| {
             // What goes behind this cast stays where it is.
             self.splice_until(queue, number - 1);
-            self.admit(queue.bytes(), frame.len())?;
+            if let Some(key) = key.filter(|_| self.send_policy() == SendPolicy::LatestByKey) {
+                return self.push_keyed(queue, key, frame);
+            }
+            let above = queue.bytes() + bytes > self.context.config.send_high_watermark;
+            if above && self.make_room(queue, bytes) == Room::Refused {
+                return Ok(SendStatus::Dropped);
+            }
+            self.admit(queue.bytes(), bytes)?;
             push(&mut queue.pieces);
             if !queue.attention {
                 queue.attention = true;
                 attention::list(self.key);
             }
-            Ok(())
+            Ok(SendStatus::Queued)
         });
         // An encoder of this very session made the worker apply its casts: from elsewhere, then.
         local
-            .unwrap_or_else(|| self.enqueue_remote(frame.len(), true, push).map(drop))
-            .is_ok()
+            .unwrap_or_else(|| self.enqueue_remote(bytes, true, push))
+            .is_ok_and(|status| status != SendStatus::Dropped)
     }
 
     /// Whether the end was asked for before cast `number` was made.
@@ -268,7 +313,8 @@ impl SessionShared {
         }
         let mut remote = self.remote.lock();
         if let Some(remote) = &mut *remote {
-            remote.splice_into(&mut queue.pieces, applied);
+            let replaced = remote.splice_into(&mut queue.pieces, applied);
+            self.note_replaced(replaced, remote);
             // Counted twice for a moment by readers without the lock, and never not at all.
             self.local_bytes.store(queue.bytes(), Ordering::Relaxed);
             self.remote_bytes.store(remote.bytes(), Ordering::Release);
@@ -298,10 +344,12 @@ impl SessionShared {
         local + self.remote_bytes.load(Ordering::Acquire)
     }
 
-    /// Whether the send queue is above the high watermark.
+    /// Whether the send queue keeps what the peer sends from being handled: it is above the high
+    /// watermark, and nothing else bounds it.
     #[inline]
     pub(crate) fn is_above_high(&self) -> bool {
         self.queued_bytes() > self.context.config.send_high_watermark
+            && self.holds_input_when_full()
     }
 
     /// Whether the end of the session was asked for. Nothing is delivered from then on.
@@ -325,64 +373,6 @@ impl SessionShared {
             self.disconnect_requested.store(true, Ordering::Release);
         }
         self.attend();
-    }
-
-    /// Asks for the end, and keeps what the peer is told if this is the first to ask.
-    pub(crate) fn kick(self: &Arc<Self>, farewell: Farewell) {
-        {
-            let mut remote = self.remote.lock();
-            let own = &mut remote.get_or_insert_default().own_farewell;
-            if own.is_none() {
-                *own = Some(farewell.text.into_boxed_str());
-            }
-        }
-        let code = farewell.code;
-        self.request_disconnect(CloseReason::Kicked { code });
-    }
-
-    /// What a kick wants the peer to be told; once.
-    pub(crate) fn take_own_farewell(&self) -> Option<String> {
-        let mut remote = self.remote.lock();
-        let own = remote.as_mut()?.own_farewell.take();
-        own.map(String::from)
-    }
-
-    /// The end of a peer's stream is what the peer said it is.
-    fn as_the_peer_said(&self, reason: CloseReason) -> CloseReason {
-        match reason {
-            CloseReason::PeerClosed
-            | CloseReason::PeerTruncated
-            | CloseReason::PeerReset { .. } => {
-                self.farewell()
-                    .map_or(reason, |farewell| CloseReason::ClosedByPeer {
-                        code: farewell.code,
-                    })
-            }
-            _ => reason,
-        }
-    }
-
-    /// The peer says why it ends the session. The first word counts.
-    pub(crate) fn note_farewell(&self, farewell: Farewell) {
-        let mut remote = self.remote.lock();
-        let said = &mut remote.get_or_insert_default().farewell;
-        if said.is_none() {
-            *said = Some(Box::new(farewell));
-        }
-    }
-
-    /// Why the peer ends the session, if it said so.
-    pub(crate) fn farewell(&self) -> Option<Farewell> {
-        let remote = self.remote.lock();
-        remote.as_ref()?.farewell.as_deref().cloned()
-    }
-
-    pub(crate) fn note_round_trip(&self, round_trip: Duration) {
-        self.remote.lock().get_or_insert_default().round_trip = Some(round_trip);
-    }
-
-    pub(crate) fn round_trip(&self) -> Option<Duration> {
-        self.remote.lock().as_ref()?.round_trip
     }
 
     /// Why the session ends, once that was asked for.
@@ -459,11 +449,11 @@ impl SessionShared {
     /// Whether what the session does is logged.
     #[inline]
     pub(crate) fn is_traced(&self) -> bool {
-        self.traced.load(Ordering::Relaxed)
+        self.flags.has(TRACED)
     }
 
     pub(crate) fn set_traced(&self, traced: bool) {
-        self.traced.store(traced, Ordering::Relaxed);
+        self.flags.set(TRACED, traced);
     }
 
     /// Logs a packet of a session that is traced.

@@ -181,6 +181,7 @@ impl Slot {
         self.last_received += gap;
         self.last_progress += gap;
         self.frame_started = self.frame_started.map(|at| at + gap);
+        self.session.shared().shift_full_since(gap);
         match &mut self.phase {
             Phase::Flushing { deadline } | Phase::Lingering { deadline } => *deadline += gap,
             Phase::Open | Phase::Closing => {}
@@ -215,7 +216,7 @@ impl Slot {
         Some(self.last_received + silence)
     }
 
-    fn open_deadlines(&self) -> [Option<(Moment, CloseReason)>; 5] {
+    fn open_deadlines(&self) -> [Option<(Moment, CloseReason)>; 6] {
         let config = self.config();
         let limit = |from: Moment, limit: Duration, reason: CloseReason| {
             (!limit.is_zero()).then(|| (from + limit, reason))
@@ -232,6 +233,10 @@ impl Slot {
             self.send_in_flight.then(|| {
                 let reason = CloseReason::WriteStalled;
                 limit(self.last_progress, config.write_stall_timeout, reason)
+            }),
+            self.session.shared().full_since().map(|from| {
+                let reason = CloseReason::SendQueueFull;
+                limit(from, config.send_full_grace, reason)
             }),
             // While back-pressure keeps us from reading, silence is not the peer's doing.
             (self.reading == Reading::Armed)

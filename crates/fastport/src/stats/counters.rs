@@ -50,6 +50,10 @@ pub(crate) struct WorkerCounters {
     pub(crate) packets_over_rate: Counter,
     pub(crate) packets_delayed: Counter,
     pub(crate) packets_dropped: Counter,
+    // Any thread counts these three.
+    pub(crate) sends_dropped_newest: Counter,
+    pub(crate) sends_dropped_oldest: Counter,
+    pub(crate) sends_replaced: Counter,
     closed: [Counter; CloseReason::NAMES.len()],
     rejected: [Counter; RejectReason::NAMES.len()],
     /// Rejects that the profile let pass.

@@ -61,6 +61,13 @@ pub struct StatsSnapshot {
     pub packets_delayed: u64,
     /// Packets above a rate that were dropped.
     pub packets_dropped: u64,
+    /// Messages that were not queued, since the queue was full and the session's
+    /// [`SendPolicy`](crate::SendPolicy) drops the newest.
+    pub sends_dropped_newest: u64,
+    /// Messages that were taken out of a full queue unsent, since the policy drops the oldest.
+    pub sends_dropped_oldest: u64,
+    /// Messages in whose place a later one with the same key was queued.
+    pub sends_replaced: u64,
     /// Packets with an id that nothing handles.
     pub unhandled: u64,
     /// Payloads that did not decode.
@@ -109,6 +116,9 @@ impl StatsSnapshot {
         self.packets_over_rate += worker.packets_over_rate.get();
         self.packets_delayed += worker.packets_delayed.get();
         self.packets_dropped += worker.packets_dropped.get();
+        self.sends_dropped_newest += worker.sends_dropped_newest.get();
+        self.sends_dropped_oldest += worker.sends_dropped_oldest.get();
+        self.sends_replaced += worker.sends_replaced.get();
         add_each(&mut self.closed, worker.closed());
         add_each(&mut self.rejected, worker.rejected());
         add_each(&mut self.observed, worker.observed());

@@ -1,9 +1,9 @@
 //! From queued pieces to sends; back-pressure in both directions.
 
-use crate::CloseReason;
 use crate::dispatch::strand::Work;
 use crate::session::slot::{Phase, Reading, Slot};
 use crate::worker::{Worker, attention};
+use crate::{CloseReason, SendPolicy};
 use fastport_engine::{Engine, Key};
 
 impl<E: Engine> Worker<E> {
@@ -31,6 +31,7 @@ impl<E: Engine> Worker<E> {
                     worker.begin_close(slot);
                 } else {
                     worker.relieve(slot);
+                    worker.watch_full(slot);
                     worker.regulate_reading(slot);
                 }
             }
@@ -95,21 +96,33 @@ impl<E: Engine> Worker<E> {
         }
     }
 
+    /// Has the grace time of a queue that became full begin, or end when it has room again.
+    fn watch_full(&mut self, slot: &mut Slot) {
+        let shared = slot.session.shared();
+        if shared.send_policy() != SendPolicy::Disconnect {
+            return;
+        }
+        let full = shared.local.with(|queue| queue.above_high) == Some(true);
+        if shared.note_full(full, self.now()) {
+            self.file_deadline(slot);
+        }
+    }
+
     /// Pauses reading while the session's queues are above their high watermarks, and goes on below
     /// the low ones: what a peer can make us hold is bounded by them.
     fn regulate_reading(&mut self, slot: &mut Slot) {
         let config = slot.config();
         let (high, low) = (config.send_high_watermark, config.send_low_watermark);
         let receive_high = config.receive_high_watermark;
-        let to_send = slot.session.shared().queued_bytes();
+        let shared = slot.session.shared();
+        let to_send = shared.queued_bytes();
+        let full = to_send > high && shared.holds_input_when_full();
         let to_handle = slot
             .strand
             .as_ref()
             .map_or(0, |strand| strand.queued_bytes());
         match slot.reading {
-            Reading::Armed
-                if !slot.held.is_empty() || to_send > high || to_handle > receive_high =>
-            {
+            Reading::Armed if !slot.held.is_empty() || full || to_handle > receive_high => {
                 slot.reading = Reading::Paused;
                 self.link.counters.pauses.add(1);
                 self.engine.pause_recv(slot.key);
@@ -142,7 +155,10 @@ impl Slot {
         shared.local.with(|queue| {
             queue.attention = false;
             shared.splice(queue);
-            let above = queue.bytes() > shared.context.config.send_high_watermark;
+            let mut above = queue.bytes() > shared.context.config.send_high_watermark;
+            if above {
+                above = shared.trim(queue);
+            }
             queue.above_high |= shared.take_backpressured() || above;
         });
     }

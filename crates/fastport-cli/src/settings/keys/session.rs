@@ -3,7 +3,7 @@
 use super::{
     GIBIBYTE, Key, MILLISECOND, Reload, count, flag, lasting, plain, quoted, size, time, word,
 };
-use fastport::Undecodable;
+use fastport::{SendPolicy, Undecodable};
 use std::time::Duration;
 
 pub(super) static KEYS: &[Key] = &[
@@ -46,6 +46,24 @@ pub(super) static KEYS: &[Key] = &[
         }),
     )
     .about("At so many queued bytes the session is closed.")
+    .reload(Reload::NewSessions),
+    Key::new(
+        "session",
+        "send_policy",
+        |s| quoted(s.service.session.send_policy.name()),
+        word(&SendPolicy::NAMES, |s, v| {
+            s.service.session.send_policy = SendPolicy::named(v).unwrap_or_default();
+        }),
+    )
+    .about("What happens to messages for a session above its high watermark.")
+    .reload(Reload::NewSessions),
+    Key::new(
+        "session",
+        "send_full_grace",
+        |s| lasting(s.service.session.send_full_grace),
+        time(MILLISECOND, |s, v| s.service.session.send_full_grace = v),
+    )
+    .about("With send_policy \"disconnect\", how long a session may stay full.")
     .reload(Reload::NewSessions),
     Key::new(
         "session",
