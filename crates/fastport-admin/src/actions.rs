@@ -1,6 +1,7 @@
 //! What an operator does to the server. Each action, done or refused, is written to the audit log.
 
 use crate::audit::Audit;
+use crate::ban_file::BanFile;
 use crate::model::{Action, BanRow, Outcome};
 use crate::server::Control;
 use fastport::protocol::admin::AdminNotice;
@@ -19,14 +20,21 @@ pub(crate) struct Actions {
     monitor: Monitor,
     control: Arc<dyn Control>,
     audit: Audit,
+    ban_file: BanFile,
 }
 
 impl Actions {
-    pub(crate) fn new(monitor: Monitor, control: Arc<dyn Control>, audit: Audit) -> Self {
+    pub(crate) fn new(
+        monitor: Monitor,
+        control: Arc<dyn Control>,
+        audit: Audit,
+        ban_file: BanFile,
+    ) -> Self {
         Self {
             monitor,
             control,
             audit,
+            ban_file,
         }
     }
 
@@ -89,7 +97,7 @@ impl Actions {
                 if !self.monitor.unban(parse_block(block)?) {
                     return Err(format!("{block} is not banned"));
                 }
-                format!("{block} is no longer banned")
+                format!("{block} is no longer banned{}", self.keep_bans())
             }
             Action::Reload => {
                 let details = self.control.reload()?;
@@ -144,9 +152,21 @@ impl Actions {
             }
         });
         let until = seconds.map_or("for good".into(), |seconds| format!("for {seconds} s"));
+        let kept = self.keep_bans();
         Ok(format!(
-            "{block} is banned {until}; {ended} sessions are ending"
+            "{block} is banned {until}; {ended} sessions are ending{kept}"
         ))
+    }
+
+    /// Writes the bans down. What is to be told of that: the ban itself is in force already.
+    fn keep_bans(&self) -> String {
+        match self.ban_file.save(&self.monitor) {
+            Ok(()) => String::new(),
+            Err(error) => {
+                tracing::error!(target: "fastport::audit", %error, "bans can not be written");
+                format!("; this will not be known after a restart: {error}")
+            }
+        }
     }
 }
 

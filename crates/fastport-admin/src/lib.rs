@@ -22,6 +22,7 @@ mod access;
 mod actions;
 mod address;
 mod audit;
+mod ban_file;
 pub mod client;
 mod clock;
 mod error;

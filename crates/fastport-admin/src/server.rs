@@ -3,6 +3,7 @@
 use crate::access::{Access, Origin, Token};
 use crate::actions::Actions;
 use crate::audit::Audit;
+use crate::ban_file::BanFile;
 use crate::sampler::{Board, PERIOD, Sampler};
 use crate::wire::{self, InBand};
 use crate::{AdminAddress, AdminError, clock, listener};
@@ -27,6 +28,8 @@ pub struct AdminConfig {
     pub hosts: Vec<String>,
     /// The audit log; without it only the ordinary log has what was done.
     pub audit_file: Option<PathBuf>,
+    /// Where bans are kept, so that they hold after a restart; without it they end with the server.
+    pub bans_file: Option<PathBuf>,
 }
 
 /// What the admin listener can have the program do. Called on a thread that may block.
@@ -104,7 +107,8 @@ impl AdminServer {
             access.check_address(address)?;
         }
         let audit = Audit::open(config.audit_file.as_deref())?;
-        let actions = Actions::new(monitor.clone(), control.clone(), audit);
+        let bans = BanFile::open(config.bans_file.as_deref(), &monitor)?;
+        let actions = Actions::new(monitor.clone(), control.clone(), audit, bans);
         let shared = Arc::new(Shared {
             monitor,
             control,

@@ -412,6 +412,44 @@ fn a_ban_ends_sessions_and_keeps_new_ones_out() {
     echo(&mut rig.peer());
 }
 
+#[test]
+fn a_ban_holds_after_a_restart_when_there_is_a_file() {
+    let file = scratch("bans");
+    let block = "127.0.0.1".to_owned();
+    let rig = Rig::new(|config| config.bans_file = Some(file.clone()));
+    echo(&mut rig.peer());
+    let outcome = rig.act(&Action::Ban {
+        block: block.clone(),
+        seconds: Some(600),
+    });
+    assert_eq!(outcome["done"], true, "{outcome}");
+    drop(rig);
+    let rig = Rig::new(|config| config.bans_file = Some(file.clone()));
+    assert!(matches!(rig.peer().read(&mut [0; 8]), Ok(0) | Err(_)));
+    assert_eq!(rig.act(&Action::Unban { block })["done"], true);
+    drop(rig);
+    let rig = Rig::new(|config| config.bans_file = Some(file.clone()));
+    echo(&mut rig.peer());
+    // What can not be written is told; the ban holds all the same.
+    let gone = file.with_extension("new-place");
+    std::fs::rename(&file, &gone).expect("the file of bans");
+    std::fs::create_dir(&file).expect("a directory in its place");
+    std::fs::write(file.join("occupied"), "").expect("something in it");
+    let block = "127.0.0.0/8".to_owned();
+    let outcome = rig.act(&Action::Ban {
+        block,
+        seconds: None,
+    });
+    assert_eq!(outcome["done"], true, "{outcome}");
+    let message = outcome["message"].as_str().expect("a message");
+    assert!(message.contains("not be known"), "{message}");
+    assert!(matches!(rig.peer().read(&mut [0; 8]), Ok(0) | Err(_)));
+    std::fs::remove_dir_all(&file).expect("the directory");
+    std::fs::remove_file(&gone).expect("the file of bans");
+    // The half that was written has nothing to be renamed to.
+    let _ = std::fs::remove_file(format!("{}.new", file.display()));
+}
+
 /// Numbers in the answers, the echo of the header, and pages by number that neither repeat nor skip
 /// a session which lives, while others come and go.
 #[test]

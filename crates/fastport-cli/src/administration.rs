@@ -31,6 +31,8 @@ pub(crate) struct AdminSettings {
     pub(crate) hosts: String,
     /// The audit log.
     pub(crate) audit_file: Option<PathBuf>,
+    /// Where bans are kept.
+    pub(crate) bans_file: Option<PathBuf>,
     /// Whether the game port answers admin packets.
     pub(crate) in_band: bool,
 }
@@ -74,6 +76,7 @@ pub(crate) fn start(
         token,
         hosts: listed(&settings.hosts).map(Into::into).collect(),
         audit_file: settings.audit_file.clone(),
+        bans_file: settings.bans_file.clone(),
     };
     let control = Arc::new(Steering { news, log });
     let server = AdminServer::start(config, service.monitor(), control)?;
@@ -122,7 +125,14 @@ impl Control for Steering {
         let changes = answer.map_err(|_| "the server does not answer, or is stopping")??;
         let later = changes.needs_restart.into_iter();
         let later = later.map(|change| format!("from the next start on: {change}"));
-        Ok(changes.applied.into_iter().chain(later).collect())
+        let never = changes.overridden.into_iter();
+        let never = never.map(|change| format!("not changed: {change}"));
+        Ok(changes
+            .applied
+            .into_iter()
+            .chain(later)
+            .chain(never)
+            .collect())
     }
 
     fn set_log_level(&self, directives: &str) -> Result<(), String> {

@@ -82,6 +82,8 @@ impl Log {
 /// Changes what is logged, and tells what was lost. Cheap to clone; any thread.
 #[derive(Clone)]
 pub(crate) struct LogControl {
+    /// What counts before the level of the settings, if anything does.
+    overridden_by: Option<&'static str>,
     filter: reload::Handle<EnvFilter, Registry>,
     dropped: ErrorCounter,
     failed: Arc<AtomicU64>,
@@ -97,6 +99,11 @@ impl LogControl {
         self.filter
             .reload(filter)
             .map_err(|error| error.to_string())
+    }
+
+    /// What counts before the level of the settings: the flag or a variable.
+    pub(crate) const fn overridden_by(&self) -> Option<&'static str> {
+        self.overridden_by
     }
 
     /// Lines that were lost: the queue was full, or writing failed.
@@ -133,11 +140,12 @@ pub(crate) fn start_with(flag: Option<&str>, settings: &LogSettings) -> Result<L
     let variable = VARIABLES
         .into_iter()
         .find_map(|name| std::env::var(name).ok().map(|value| (name, value)));
-    let (source, directives) = match (flag, &variable) {
-        (Some(flag), _) => ("--log", flag),
-        (None, Some((name, value))) => (*name, value.as_str()),
-        (None, None) => ("log.level", settings.level.as_deref().unwrap_or("info")),
+    let (overridden_by, directives) = match (flag, &variable) {
+        (Some(flag), _) => (Some("--log"), flag),
+        (None, Some((name, value))) => (Some(*name), value.as_str()),
+        (None, None) => (None, settings.level.as_deref().unwrap_or("info")),
     };
+    let source = overridden_by.unwrap_or("log.level");
     let filter = parse(directives)
         .map_err(|problem| Failure::Usage(format!("{source} {directives}: {problem}")))?;
     let failed = Arc::<AtomicU64>::default();
@@ -168,6 +176,7 @@ pub(crate) fn start_with(flag: Option<&str>, settings: &LogSettings) -> Result<L
         .init();
     Ok(Log {
         control: LogControl {
+            overridden_by,
             filter: handle,
             dropped,
             failed,

@@ -126,8 +126,10 @@ impl Plan {
     /// What is wrong.
     fn reload(&mut self, service: &IoService) -> Result<Changes, String> {
         let new = ServerSettings::resolve(&self.arguments).map_err(|error| error.to_string())?;
-        let changes = changes(&self.settings, &new);
-        if let Some(level) = new.log.level.as_deref()
+        let mut changes = changes(&self.settings, &new);
+        if let Some(by) = self.log.overridden_by() {
+            changes.override_by("log.level", by);
+        } else if let Some(level) = new.log.level.as_deref()
             && self.settings.log.level != new.log.level
         {
             self.log
@@ -151,7 +153,10 @@ impl Plan {
                 for change in &changes.needs_restart {
                     tracing::warn!(%change, "not reloaded: it counts from the next start on");
                 }
-                if changes.applied.is_empty() && changes.needs_restart.is_empty() {
+                for change in &changes.overridden {
+                    tracing::warn!(%change, "not reloaded");
+                }
+                if changes.is_empty() {
                     tracing::info!("reloaded: nothing has changed");
                 }
             }

@@ -62,6 +62,28 @@ fn lets_in(address: &str) -> bool {
     peer.write_all(&RAW_ECHO).is_ok() && peer.read_exact(&mut answer).is_ok()
 }
 
+/// A reload does not undo what a flag says, and tells so.
+#[cfg(unix)]
+#[test]
+fn a_reload_leaves_the_log_to_its_flag() {
+    let path = settings();
+    std::fs::write(&path, "[log]\nlevel = \"info\"\n").expect("the file");
+    let admin = format!("unix:{path}.socket");
+    let listening = format!("--admin={admin}");
+    let server = Server::start(&["--log", "warn", "--config", &path, &listening]);
+    std::fs::write(&path, "[log]\nlevel = \"trace\"\n").expect("the file");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_fastport"))
+        .args(["admin", "--admin", &admin, "reload"])
+        .output()
+        .expect("the program runs");
+    std::fs::remove_file(&path).expect("the file");
+    let told = String::from_utf8_lossy(&output.stdout);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaint}");
+    assert!(told.contains("--log counts before it"), "{told}");
+    assert_eq!(server.terminate().0, Some(0));
+}
+
 /// The settings are read again, what is wrong with them changes nothing, and the server stays.
 #[cfg(unix)]
 #[test]

@@ -61,6 +61,27 @@ pub(crate) struct Changes {
     pub(crate) applied: Vec<String>,
     /// Changed in the file, and counting from the next start on.
     pub(crate) needs_restart: Vec<String>,
+    /// Changed in the file, where something else counts before it.
+    pub(crate) overridden: Vec<String>,
+}
+
+impl Changes {
+    /// The key does not count: `by` comes before the file.
+    pub(crate) fn override_by(&mut self, key: &str, by: &str) {
+        let (overridden, applied) = std::mem::take(&mut self.applied)
+            .into_iter()
+            .partition(|line| line.starts_with(&format!("{key}: ")));
+        self.applied = applied;
+        self.overridden = overridden;
+        for line in &mut self.overridden {
+            line.push_str(&format!(" ({by} counts before it)"));
+        }
+    }
+
+    /// Whether nothing differs.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.applied.is_empty() && self.needs_restart.is_empty() && self.overridden.is_empty()
+    }
 }
 
 /// Compares the settings in force with new ones.

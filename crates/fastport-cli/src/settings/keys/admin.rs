@@ -41,6 +41,15 @@ pub(super) static KEYS: &[Key] = &[
     .about("The audit log: a JSON line for each action, done or refused."),
     Key::new(
         "admin",
+        "bans_file",
+        |s| quoted_path(s.admin.bans_file.as_deref()),
+        text("the path of a file", |s, v| {
+            s.admin.bans_file = Some(v.into());
+        }),
+    )
+    .about("Where bans are kept, so that they hold after a restart."),
+    Key::new(
+        "admin",
         "in_band",
         |s| plain(s.admin.in_band),
         flag(|s, v| s.admin.in_band = v),
