@@ -10,7 +10,7 @@ set -euo pipefail
 . "$(dirname "$0")/windows-environment.sh"
 
 packages=(
-  fastport-buffer fastport-engine fastport-protocol fastport fastport-testkit fastport-cli
+  fastport-buffer fastport-engine fastport-protocol fastport fastport-testkit fastport-admin fastport-cli
 )
 list=$project/tests/windows-skips.txt
 skips_max=5

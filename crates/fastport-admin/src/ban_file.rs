@@ -1,7 +1,7 @@
 //! The bans of operators in a file, so that they hold after a restart.
 //!
-//! A JSON array, one object a ban, with the end in wall-clock time: a ban runs on while the server is
-//! down. The file is replaced as a whole, so that a crash leaves the old one or the new one.
+//! A JSON array, one object a ban, with the end in wall-clock time: a ban runs on while the server
+//! is down. The file is replaced as a whole, so that a crash leaves the old one or the new one.
 
 use crate::AdminError;
 use fastport::{AddressBlock, Ban, Monitor};

@@ -14,6 +14,7 @@ chapters! {
     first_echo: "../../../docs/guide/src/first-echo.md",
     chat: "../../../docs/guide/src/chat.md",
     production: "../../../docs/guide/src/production.md",
+    resuming: "../../../docs/guide/src/resuming.md",
     back_pressure: "../../../docs/guide/src/back-pressure.md",
     wire: "../../../docs/guide/src/wire.md",
     back_ends: "../../../docs/guide/src/back-ends.md",

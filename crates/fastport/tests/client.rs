@@ -15,7 +15,7 @@ use std::sync::{Arc, Barrier};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(60);
 /// Nothing answers this id.
 const SILENT: PacketId = PacketId::BENCHMARK_REQUEST;
 

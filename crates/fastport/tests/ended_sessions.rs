@@ -13,7 +13,7 @@ use std::time::Duration;
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 const SESSIONS: usize = 300;
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 const FRAME: [u8; 8] = [0, 8, 0, 2, 1, 2, 3, 4];
 
 struct RawEcho;

@@ -1,6 +1,6 @@
 //! Connections come about: accepted, handed over, asked for, refused.
 
-use crate::driver::{Driver, PATIENCE, batch, name, reset, small};
+use crate::driver::{Driver, PATIENCE, QUIET, batch, name, reset, small};
 use fastport_engine::{
     CloseMode, Engine, EngineError, Event, ListenConfig, SocketOptions, Wait, Wake,
 };
@@ -146,7 +146,7 @@ pub(crate) fn a_connect_without_an_answer_can_be_given_up<E: Engine>() {
         .map(|_| driver.engine.connect(to, &options()).unwrap())
         .collect();
     let mut answered = 0;
-    while let Some(event) = driver.poll(PATIENCE / 100) {
+    while let Some(event) = driver.poll(5 * QUIET) {
         match event {
             Event::Connected { .. } => {}
             Event::Failed { .. } if !cfg!(target_os = "linux") => {}

@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 /// How long anything may take before a case fails.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 /// The packet id that the cases use.
 pub(crate) const ID: PacketId = PacketId::RAW_ECHO;
 
@@ -60,6 +60,11 @@ impl Setup {
         config.dispatch = self.dispatch;
         config.engine_config.receive_form = self.receive;
         config.workers = 1;
+        // What a case is not about must not end its sessions on a machine that is busy.
+        config.session.write_stall_timeout = LIMIT;
+        config.session.flush_timeout = LIMIT;
+        config.session.frame_timeout = LIMIT;
+        config.session.connect_timeout = LIMIT;
     }
 
     /// A server whose handler echoes every packet.
