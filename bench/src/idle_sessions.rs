@@ -5,6 +5,7 @@ use crate::frames::{RAW_ECHO, header};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, Error, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Idle sessions against one server. They end when this is dropped.
@@ -19,7 +20,7 @@ impl IdleSessions {
     /// # Errors
     /// A connect that fails or takes longer than 10 s, an echo that is none.
     pub fn open(server: SocketAddr, sessions: usize, payload: usize) -> io::Result<Self> {
-        let connected = (0..sessions).map(|number| connect(server, number));
+        let connected = (0..sessions).map(|_| connect(server));
         let mut opened = Self {
             sessions: connected.collect::<io::Result<_>>()?,
         };
@@ -45,22 +46,17 @@ impl IdleSessions {
     }
 }
 
-/// Connects to a server. On loopback from a source address of this process's own, and another for
-/// each 20,000 sessions: the ports of one address run out, and those of an earlier run stay taken
-/// for a minute.
-fn connect(server: SocketAddr, number: usize) -> io::Result<TcpStream> {
+/// Connects to a server. On loopback from addresses of this process's own, with ports that it
+/// counts up itself: those of an earlier run stay taken for a minute, and the system looks for a
+/// free one among them by trying, which takes minutes for some ten thousand.
+fn connect(server: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(
         Domain::for_address(server),
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
     if server.ip().is_loopback() && server.is_ipv4() {
-        let host = u8::try_from(number / SESSIONS_PER_SOURCE + 1)
-            .map_err(|_| Error::new(ErrorKind::InvalidInput, "too many sessions"))?;
-        let [.., run_high, run_low] = std::process::id().to_be_bytes();
-        let source = Ipv4Addr::new(127, run_high, run_low, host);
-        socket.set_reuse_address(true)?;
-        socket.bind(&SocketAddr::from((source, 0)).into())?;
+        bind_to_own_address(&socket)?;
     }
     socket.connect_timeout(&server.into(), PATIENCE)?;
     socket.set_tcp_nodelay(true)?;
@@ -68,6 +64,23 @@ fn connect(server: SocketAddr, number: usize) -> io::Result<TcpStream> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     Ok(stream)
+}
+
+/// Binds to the next address and port that this process has not used.
+fn bind_to_own_address(socket: &Socket) -> io::Result<()> {
+    loop {
+        let number = CONNECTED.fetch_add(1, Ordering::Relaxed);
+        let host = u8::try_from(number / PORTS_PER_SOURCE + 1)
+            .map_err(|_| Error::new(ErrorKind::InvalidInput, "too many sessions"))?;
+        let [.., run_high, run_low] = std::process::id().to_be_bytes();
+        let source = Ipv4Addr::new(127, run_high, run_low, host);
+        let port = PORT_FIRST + (number % PORTS_PER_SOURCE) as u16;
+        match socket.bind(&SocketAddr::from((source, port)).into()) {
+            // Somebody listens there on all addresses.
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+            other => return other,
+        }
+    }
 }
 
 /// One raw echo.
@@ -97,7 +110,11 @@ pub fn exchange(session: &mut TcpStream, id: u16, payload: usize) -> io::Result<
     }
 }
 
-const SESSIONS_PER_SOURCE: usize = 20_000;
+/// Sessions that this process has opened so far, and ports that were taken.
+static CONNECTED: AtomicUsize = AtomicUsize::new(0);
+/// Below those that the system gives out, so that nobody lacks one because of these.
+const PORT_FIRST: u16 = 10_000;
+const PORTS_PER_SOURCE: usize = 20_000;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
