@@ -78,7 +78,7 @@ run_program() {
 
 # Engines and ways of dispatch are modules at the front of a suite's cases.
 engineless() {
-  sed -E 's/^(conformance:)(io_uring|poll|uring|iocp[a-z_]*)(_inline|_pool)?::/\1/'
+  sed -E 's/^(conformance:)(io_uring(_direct)?|poll|uring(_direct)?|iocp[a-z_]*)(_inline|_pool)?::/\1/'
 }
 
 # Every engine and every way of dispatch must have all the cases of its suite.

@@ -39,6 +39,11 @@ pub struct EngineConfig {
     pub submission_entries: u32,
     /// Entries of the completion queue, where there is one; `None` derives it from `sessions_max`.
     pub completion_entries: Option<u32>,
+    /// Connections whose sockets are kept in the ring's table of files, as direct descriptors, and
+    /// take none of the process's (io_uring): accepted ones, from when they are first received
+    /// from. At most as many as the process may have descriptors, and none before Linux 6.13; what
+    /// is beyond takes ordinary ones. 0 is none.
+    pub direct_descriptors: u32,
     /// How long an accept that failed for want of descriptors or memory waits before it is tried
     /// again; doubled on each failure.
     pub accept_retry_min: Duration,
@@ -80,6 +85,7 @@ impl Default for EngineConfig {
             receive_budget: 256 * 1024,
             submission_entries: 1024,
             completion_entries: None,
+            direct_descriptors: 0,
             accept_retry_min: Duration::from_millis(10),
             accept_retry_max: Duration::from_secs(1),
             receive_form: ReceiveForm::default(),
@@ -291,7 +297,8 @@ pub trait Engine: Sized + 'static {
     /// The peer's address. Costs a system call.
     ///
     /// # Errors
-    /// When the key is stale or the connection is gone already.
+    /// When the key is stale or the connection is gone already; or when it was accepted and
+    /// received from, and became a direct descriptor then.
     fn peer_address(&self, key: Key) -> io::Result<SocketAddr>;
 
     /// Starts to receive, or goes on after a pause. Does nothing when armed.

@@ -26,6 +26,10 @@ pub enum Op {
     Cancel = 5,
     /// Waiting for a wake-up from another thread.
     Wake = 6,
+    /// Half-closing, where that takes the kernel a while.
+    Shutdown = 7,
+    /// Giving up the last hold on a file, when nothing else is outstanding any more.
+    Close = 8,
 }
 
 impl Op {
@@ -39,12 +43,14 @@ impl Op {
             4 => Self::Send,
             5 => Self::Cancel,
             6 => Self::Wake,
+            7 => Self::Shutdown,
+            8 => Self::Close,
             _ => return None,
         })
     }
 
     const fn bit(self) -> u8 {
-        1 << self as u8
+        1 << (self as u8 - 1)
     }
 }
 

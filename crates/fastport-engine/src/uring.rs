@@ -10,6 +10,7 @@
 //! | `ring` | the two queues, the system call, and that nothing is lost when one is full |
 //! | `ops` | the entry of each operation, with its flags |
 //! | `slots` | the connections and listeners |
+//! | `table` | which connections are direct descriptors |
 //! | `provided_buffers` | the receive memory and the ring by which the kernel gets it |
 //! | `send_scratch` | message headers and iovecs until the kernel has copied them |
 //! | `waker` | wake-ups from other threads |
@@ -26,6 +27,7 @@ mod ring;
 mod send;
 mod send_scratch;
 mod slots;
+mod table;
 mod waker;
 
 pub use waker::UringWaker;
@@ -47,9 +49,10 @@ use socket2::SockRef;
 use std::collections::VecDeque;
 use std::io;
 use std::marker::PhantomData;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
+use table::Table;
 use waker::WakeRead;
 
 /// What the kernel reads or writes while operations are in flight.
@@ -57,6 +60,7 @@ struct Parts {
     slots: Slab<Slot>,
     buffers: ProvidedBuffers,
     scratch: SendScratch,
+    table: Table,
     wake_read: WakeRead,
 }
 
@@ -158,6 +162,16 @@ impl UringEngine {
                 self.memory.wake_read.completed();
                 None
             }
+            Op::Shutdown => {
+                if let Some(key) = self.memory.slots.whole(key) {
+                    self.finish(key, Op::Shutdown);
+                }
+                None
+            }
+            Op::Close => {
+                self.on_place_closed(key);
+                None
+            }
         }
     }
 
@@ -206,6 +220,7 @@ impl Engine for UringEngine {
             slots: Slab::default(),
             buffers,
             scratch: SendScratch::default(),
+            table: Table::register(&ring, config.direct_descriptors),
             wake_read: WakeRead::new(waker),
         };
         let mut engine = Self {
@@ -257,11 +272,23 @@ impl Engine for UringEngine {
 
     /// The options are those of the listener, which its sockets inherited (`tcp(7)`).
     fn adopt(&mut self, socket: OwnedFd, _options: &SocketOptions) -> Result<Key, EngineError> {
-        Ok(self.memory.slots.insert(Slot::new(socket, None)))
+        let Parts { slots, table, .. } = &mut *self.memory;
+        let key = slots.insert(Slot::new(socket, None));
+        if table.has_place(key)
+            && let Some(slot) = slots.find(key)
+        {
+            slot.let_move();
+        }
+        Ok(key)
     }
 
     fn peer_address(&self, key: Key) -> io::Result<SocketAddr> {
         let slot = self.memory.slots.look(key);
+        if slot.is_some_and(|slot| slot.direct(key).is_some()) {
+            let sentence =
+                "a direct descriptor's peer is to be asked for before it is received from";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, sentence));
+        }
         let socket = slot.and_then(|slot| slot.socket.as_ref());
         let socket = socket.ok_or(io::ErrorKind::NotConnected)?;
         let address = SockRef::from(socket).peer_addr()?;
@@ -292,13 +319,7 @@ impl Engine for UringEngine {
     }
 
     fn shutdown_write(&mut self, key: Key) {
-        let slot = self.memory.slots.find(key);
-        let open = slot.filter(|slot| slot.in_flight.is_open());
-        if let Some(socket) = open.and_then(|slot| slot.socket.as_ref()) {
-            // shutdown(2) and not OP_SHUTDOWN, which the kernel hands to a thread. ENOTCONN after a
-            // reset is no error here: the receive tells of the reset.
-            let _ = SockRef::from(socket).shutdown(Shutdown::Write);
-        }
+        self.start_shutdown(key);
     }
 
     fn close(&mut self, key: Key, mode: CloseMode) {

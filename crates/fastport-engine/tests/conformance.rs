@@ -16,7 +16,7 @@ mod lending;
 mod receiving;
 #[path = "conformance/sending.rs"]
 mod sending;
-#[cfg(windows)]
+#[cfg(any(windows, target_os = "linux"))]
 #[path = "conformance/variants.rs"]
 mod variants;
 #[path = "conformance/waiting.rs"]
@@ -108,6 +108,8 @@ macro_rules! conformance {
 conformance!(poll: fastport_engine::PollEngine);
 #[cfg(target_os = "linux")]
 conformance!(uring: fastport_engine::UringEngine);
+#[cfg(target_os = "linux")]
+conformance!(uring_direct: crate::variants::DirectDescriptors);
 #[cfg(windows)]
 conformance!(iocp: fastport_engine::IocpEngine);
 #[cfg(windows)]

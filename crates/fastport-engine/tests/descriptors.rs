@@ -3,11 +3,16 @@
 //! A program of its own, since the limit is the process's; its tests run one after the other.
 #![cfg(target_os = "linux")]
 
+#[path = "conformance/variants.rs"]
+mod variants;
+
 use fastport_engine::{
-    CloseMode, Drained, Engine, EngineConfig, Event, Key, ListenConfig, SocketOptions, Wait,
+    CloseMode, Drained, Engine, EngineConfig, Event, Key, ListenConfig, SocketOptions, UringEngine,
+    Wait,
 };
 use parking_lot::Mutex;
 use std::fs::File;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
@@ -185,6 +190,74 @@ fn no_descriptor_is_lost<E: Engine>() {
     assert_eq!(open_descriptors(), before);
 }
 
+/// Of `sessions` connections, `places` of which have a place with the listener's, the others take a
+/// descriptor each; all of them receive, and places are used again.
+fn places_take_no_descriptor(config: &EngineConfig, sessions: usize, places: usize) {
+    let mut engine = UringEngine::open(config).unwrap();
+    let (_, address) = engine.listen(&local()).unwrap();
+    for _ in 0..3 {
+        let before = open_descriptors();
+        let mut clients: Vec<_> = (0..sessions)
+            .map(|_| TcpStream::connect(address).unwrap())
+            .collect();
+        let mut sockets = Vec::new();
+        harvest(&mut engine, PATIENCE, sessions, &mut sockets);
+        let options = SocketOptions::default();
+        for socket in sockets {
+            let key = engine.adopt(socket, &options).unwrap();
+            engine.arm_recv(key);
+        }
+        engine.submit().unwrap();
+        let taken = open_descriptors() - before;
+        assert_eq!(taken, sessions + sessions.saturating_sub(places - 1));
+        for client in &mut clients {
+            client.write_all(b"alive").unwrap();
+        }
+        let mut received = 0;
+        let mut closed = 0;
+        while closed < sessions {
+            engine
+                .submit_and_wait(Wait::Until(now() + PATIENCE))
+                .unwrap();
+            while let Some(event) = engine.next_event() {
+                match event {
+                    Event::Received { key, chunk } => {
+                        received += chunk.as_slice().len();
+                        engine.close(key, CloseMode::Orderly);
+                    }
+                    Event::Closed { .. } => closed += 1,
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        assert_eq!(received, sessions * b"alive".len());
+        for client in &mut clients {
+            assert_eq!(client.read(&mut [0; 8]).unwrap(), 0);
+        }
+        drop(clients);
+        assert_eq!(open_descriptors(), before);
+    }
+    assert_eq!(engine.drain(now() + PATIENCE), Drained::Clean);
+}
+
+#[test]
+fn direct_connections_take_no_descriptor() {
+    let _alone = ALONE.lock();
+    let config = |places| EngineConfig {
+        direct_descriptors: places,
+        ..small()
+    };
+    places_take_no_descriptor(&config(100), CLIENTS, 100);
+    // A full table, and none.
+    places_take_no_descriptor(&config(8), CLIENTS, 8);
+    places_take_no_descriptor(&config(1), CLIENTS, 1);
+    // As large as the process's limit, which the kernel asks for.
+    let limit = 100;
+    let before = limit_descriptors(limit);
+    places_take_no_descriptor(&config(1 << 20), CLIENTS, 100);
+    limit_descriptors(before);
+}
+
 macro_rules! descriptors {
     ($engine:ident: $type:ty) => {
         mod $engine {
@@ -203,3 +276,4 @@ macro_rules! descriptors {
 
 descriptors!(poll: fastport_engine::PollEngine);
 descriptors!(uring: fastport_engine::UringEngine);
+descriptors!(uring_direct: crate::variants::DirectDescriptors);

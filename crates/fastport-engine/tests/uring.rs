@@ -3,6 +3,8 @@
 //! What every engine must do is in the conformance suite.
 #![cfg(target_os = "linux")]
 
+#[path = "uring/direct.rs"]
+mod direct;
 #[path = "uring/ending.rs"]
 mod ending;
 #[path = "uring/flow.rs"]

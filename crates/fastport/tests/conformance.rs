@@ -189,6 +189,16 @@ macro_rules! mount {
 mount!(io_uring_inline, Setup::inline("io_uring"));
 #[cfg(target_os = "linux")]
 mount!(io_uring_pool, Setup::pool("io_uring"));
+#[cfg(target_os = "linux")]
+mount!(
+    io_uring_direct_inline,
+    Setup::inline("io_uring").direct_descriptors()
+);
+#[cfg(target_os = "linux")]
+mount!(
+    io_uring_direct_pool,
+    Setup::pool("io_uring").direct_descriptors()
+);
 #[cfg(unix)]
 mount!(poll_inline, Setup::inline("poll"));
 #[cfg(unix)]

@@ -37,7 +37,9 @@ impl UringEngine {
         let Some(slot) = self.memory.slots.find(key) else {
             return;
         };
-        let Some(socket) = &slot.socket else { return };
+        let Some(socket) = slot.socket(key) else {
+            return;
+        };
         slot.in_flight.begin(Op::Accept);
         self.operations += 1;
         // SAFETY: an accept without an address names no memory.
@@ -144,7 +146,7 @@ impl UringEngine {
         let key = self.memory.slots.insert(Slot::new(socket, Some(role)));
         if let Some(slot) = self.memory.slots.find(key)
             && let (Some(Role::Connecting(address)), Some(socket)) =
-                (slot.role.as_deref(), &slot.socket)
+                (slot.role.as_deref(), slot.socket(key))
         {
             slot.in_flight.begin(Op::Connect);
             self.operations += 1;

@@ -3,12 +3,14 @@
 //! close(2) ends no operation: the kernel holds the file and goes on receiving
 //! (io_uring_cancelation(7)). So operations are cancelled by their identity, their own final
 //! completions are awaited, and only then is the descriptor closed and, when `Closed` is reported,
-//! the slot freed.
+//! the slot freed. What is in the ring's table is closed by an operation as well, and `Closed`
+//! waits for that: until then the key's place is not free.
 
 use super::UringEngine;
 use super::ops;
 use crate::{CloseMode, Drained, Engine, Key, Op, Wait};
 use socket2::SockRef;
+use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 /// How long an engine that is dropped without a drain waits for the kernel.
@@ -23,9 +25,14 @@ impl UringEngine {
         if !slot.in_flight.is_open() {
             return;
         }
-        if let (CloseMode::Abort, Some(socket)) = (mode, &slot.socket) {
-            // If it is refused the peer sees FIN, not RST; the close goes on.
-            let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+        // If it is refused the peer sees FIN, not RST; the close goes on.
+        if mode == CloseMode::Abort {
+            if let Some(place) = slot.direct(key) {
+                // SAFETY: the option's value is never freed.
+                unsafe { self.ring.push(ops::reset_on_close(place)) };
+            } else if let Some(socket) = &slot.socket {
+                let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+            }
         }
         for op in [Op::Accept, Op::Connect, Op::Recv, Op::Send] {
             if slot.in_flight.has(op) {
@@ -46,8 +53,49 @@ impl UringEngine {
         slot.sending = None;
         slot.socket = None;
         slot.role = None;
+        if let Some(place) = slot.direct(key) {
+            self.operations += 1;
+            // SAFETY: it names no memory.
+            unsafe { self.ring.push(ops::close_place(place, key)) };
+            return;
+        }
         self.notices.push_back(key);
         self.retry_accepts = !self.paused_listeners.is_empty();
+    }
+
+    /// The completion of the close of a direct descriptor.
+    pub(super) fn on_place_closed(&mut self, partial: Key) {
+        self.operations -= 1;
+        let key = self.memory.slots.whole(partial);
+        debug_assert!(key.is_some(), "a slot was freed before its place was empty");
+        let Some(key) = key else { return };
+        if let Some(slot) = self.memory.slots.find(key) {
+            slot.leave_table();
+        }
+        self.notices.push_back(key);
+        self.retry_accepts = !self.paused_listeners.is_empty();
+    }
+
+    /// See [`Engine::shutdown_write`].
+    pub(super) fn start_shutdown(&mut self, key: Key) {
+        let Some(slot) = self.memory.slots.find(key) else {
+            return;
+        };
+        if !slot.in_flight.is_open() {
+            return;
+        }
+        if let Some(place) = slot.direct(key) {
+            if !slot.in_flight.has(Op::Shutdown) {
+                slot.in_flight.begin(Op::Shutdown);
+                self.operations += 1;
+                // SAFETY: it names no memory.
+                unsafe { self.ring.push(ops::shutdown(place, key)) };
+            }
+        } else if let Some(socket) = &slot.socket {
+            // shutdown(2) and not OP_SHUTDOWN, which the kernel hands to a thread. ENOTCONN after a
+            // reset is no error here: the receive tells of the reset.
+            let _ = SockRef::from(socket).shutdown(Shutdown::Write);
+        }
     }
 
     /// Closes every key and waits until the kernel holds nothing, or the deadline. Only in the

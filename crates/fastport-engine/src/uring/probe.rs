@@ -111,7 +111,7 @@ impl Trial {
         let (ours, mut theirs) = (OwnedFd::from(pair.0), pair.1);
         // SAFETY: the receive writes to published buffers only, which outlive the ring or are
         // leaked.
-        unsafe { self.ring.push(ops::receive(&ours, CONNECTION)) };
+        unsafe { self.ring.push(ops::receive((&ours).into(), CONNECTION)) };
         for message in [&b"one"[..], b"three"] {
             theirs.write_all(message).map_err(step("writing"))?;
             let (result, flags) = self.completion("a multishot receive")?;
@@ -139,7 +139,7 @@ impl Trial {
             .map_err(step("listening on loopback"))?;
         let listener = OwnedFd::from(listener);
         // SAFETY: an accept without an address names no memory.
-        unsafe { self.ring.push(ops::accept(&listener, LISTENER)) };
+        unsafe { self.ring.push(ops::accept((&listener).into(), LISTENER)) };
         for _ in 0..2 {
             let _client = TcpStream::connect_timeout(&address, PATIENCE)
                 .map_err(step("connecting over loopback"))?;
@@ -180,7 +180,7 @@ fn unexpected(step: &'static str, result: i32, flags: u32) -> Refusal {
 }
 
 /// The kernel's version: major, minor.
-fn kernel_version() -> io::Result<(u32, u32)> {
+pub(super) fn kernel_version() -> io::Result<(u32, u32)> {
     // SAFETY: all zeroes is a valid `utsname`: arrays of characters.
     let mut names = unsafe { std::mem::zeroed::<libc::utsname>() };
     // SAFETY: the call fills the structure that it is given.

@@ -78,14 +78,24 @@ impl UringEngine {
             slot.receive = Receive::Waiting;
             return;
         }
-        let Some(socket) = &slot.socket else { return };
         if published == 0 {
             slot.receive = Receive::Waiting;
-            if !std::mem::replace(&mut slot.starved, true) {
+            if !slot.set_starved(true) {
                 self.starved.push_back(key);
             }
             return;
         }
+        if let Some(number) = slot.move_out() {
+            let from = parts.table.stage(key, number);
+            // SAFETY: the table's memory stays in place while the ring exists, and this entry of it
+            // is written again only when the key's place is used again.
+            unsafe { self.ring.push(ops::install(from, key.index() as u32)) };
+            // SAFETY: it names no memory; the number is the ring's to close from here on.
+            unsafe { self.ring.push(ops::close_number(number)) };
+        }
+        let Some(socket) = slot.socket(key) else {
+            return;
+        };
         slot.receive = Receive::Armed;
         slot.in_flight.begin(Op::Recv);
         self.operations += 1;
@@ -109,7 +119,7 @@ impl UringEngine {
             let Some(slot) = self.memory.slots.find(key) else {
                 continue;
             };
-            slot.starved = false;
+            slot.set_starved(false);
             if slot.in_flight.is_open() && slot.receive == Receive::Waiting {
                 self.arm(key);
             }

@@ -75,6 +75,11 @@ impl Ring {
         unsafe { submitter.register_buf_ring_with_flags(address, entries, group, 0) }
     }
 
+    /// Registers a table of so many files, all places empty.
+    pub(super) fn register_files(&self, places: u32) -> io::Result<()> {
+        self.io.submitter().register_files_sparse(places)
+    }
+
     /// Queues an operation. Never fails and never drops it: when the queue is full it is submitted,
     /// and what does not fit even then waits for the next submission.
     ///

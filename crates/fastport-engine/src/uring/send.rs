@@ -37,12 +37,15 @@ impl UringEngine {
     /// Queues what is left of the batch in the slot, or the first pieces of it.
     fn push_send(&mut self, key: Key) {
         let Parts { slots, scratch, .. } = &mut *self.memory;
-        let Some(Slot {
+        let Some(slot) = slots.find(key) else { return };
+        let Some(socket) = slot.socket(key) else {
+            return;
+        };
+        let Slot {
             in_flight,
             sending: Some(sending),
-            socket: Some(socket),
             ..
-        }) = slots.find(key)
+        } = slot
         else {
             return;
         };

@@ -3,11 +3,12 @@
 //! A slot is freed when `Closed` is reported: never while the kernel holds something of it, so a
 //! late completion can not meet a successor.
 
-use crate::InFlight;
+use super::ops::Socket;
 use crate::progress::Progress;
+use crate::{InFlight, Key};
 use fastport_buffer::SendBatch;
 use socket2::SockAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 /// Where the receiving of a connection stands.
@@ -52,13 +53,37 @@ pub(super) enum Role {
     Listener(Accepting),
 }
 
+/// Facts that share a byte.
+#[derive(Copy, Clone, Default)]
+struct Marks(u8);
+
+impl Marks {
+    /// The engine's list of starved connections names the slot.
+    const STARVED: u8 = 1;
+    /// The socket is to move into the ring's table when it is first received from.
+    const MOVES: u8 = 1 << 1;
+    /// The socket is in the ring's table.
+    const DIRECT: u8 = 1 << 2;
+
+    const fn has(self, mark: u8) -> bool {
+        self.0 & mark != 0
+    }
+
+    /// Sets the mark as told. Whether it was set before.
+    const fn replace(&mut self, mark: u8, set: bool) -> bool {
+        let before = self.has(mark);
+        self.0 = if set { self.0 | mark } else { self.0 & !mark };
+        before
+    }
+}
+
 /// A connection or a listener.
 pub(super) struct Slot {
     pub(super) in_flight: InFlight,
     pub(super) receive: Receive,
-    /// Whether the engine's list of starved connections names this slot.
-    pub(super) starved: bool,
-    /// Closed when the kernel holds nothing more.
+    marks: Marks,
+    /// Closed when the kernel holds nothing more. `None` when it has moved into the ring's table,
+    /// or is closed.
     pub(super) socket: Option<OwnedFd>,
     pub(super) sending: Option<Box<Sending>>,
     /// `None` for a connection that stands, or that is closed.
@@ -73,10 +98,57 @@ impl Slot {
         Self {
             in_flight: InFlight::default(),
             receive: Receive::Idle,
-            starved: false,
+            marks: Marks::default(),
             socket: Some(socket),
             sending: None,
             role: role.map(Box::new),
         }
     }
+
+    /// How operations name the socket, if it is there.
+    #[inline]
+    pub(super) fn socket(&self, key: Key) -> Option<Socket> {
+        if self.marks.has(Marks::DIRECT) {
+            return Some(Socket::Place(place(key)));
+        }
+        self.socket.as_ref().map(Socket::from)
+    }
+
+    /// The socket's place in the ring's table, if it is there.
+    pub(super) fn direct(&self, key: Key) -> Option<u32> {
+        self.marks.has(Marks::DIRECT).then(|| place(key))
+    }
+
+    /// Has the socket move into the ring's table later.
+    pub(super) const fn let_move(&mut self) {
+        self.marks.replace(Marks::MOVES, true);
+    }
+
+    /// The descriptor to close when the socket is in the ring's table, if it is to go there now.
+    /// From here on operations name the place.
+    pub(super) fn move_out(&mut self) -> Option<RawFd> {
+        if !self.marks.replace(Marks::MOVES, false) {
+            return None;
+        }
+        let socket = self.socket.take()?;
+        self.marks.replace(Marks::DIRECT, true);
+        Some(socket.into_raw_fd())
+    }
+
+    /// The socket has left the ring's table. Whether it was there.
+    pub(super) const fn leave_table(&mut self) -> bool {
+        self.marks.replace(Marks::DIRECT, false)
+    }
+
+    /// Notes whether the engine's list of starved connections names the slot, and returns whether
+    /// it did.
+    pub(super) const fn set_starved(&mut self, starved: bool) -> bool {
+        self.marks.replace(Marks::STARVED, starved)
+    }
+}
+
+/// The place of a key in the ring's table.
+fn place(key: Key) -> u32 {
+    // Keys are made of 32 bits.
+    key.index() as u32
 }

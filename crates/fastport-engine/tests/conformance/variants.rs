@@ -1,10 +1,12 @@
-//! The IOCP engine with other settings than its default ones, as engines of their own.
+//! The engines with other settings than their default ones, as engines of their own.
 
 use fastport_buffer::{Chunk, SendBatch};
 use fastport_engine::{
-    CloseMode, Drained, Engine, EngineConfig, EngineError, Event, IocpEngine, Key, ListenConfig,
-    ReceiveForm, SocketOptions, Wait,
+    CloseMode, Drained, Engine, EngineConfig, EngineError, Event, Key, ListenConfig, SocketOptions,
+    Wait,
 };
+#[cfg(windows)]
+use fastport_engine::{IocpEngine, ReceiveForm};
 use std::io;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
@@ -15,31 +17,49 @@ pub(crate) trait Change: 'static {
     fn change(config: &mut EngineConfig);
 }
 
+/// Connections are direct descriptors.
+#[cfg(target_os = "linux")]
+pub(crate) struct ByDirectDescriptors;
 /// Nothing is received into a buffer that is the kernel's.
+#[cfg(windows)]
 pub(crate) struct ByDirect;
 /// Bytes are taken by overlapped receives.
+#[cfg(windows)]
 pub(crate) struct ByOverlapped;
 /// Operations that succeed at once make no packets, under Wine as well.
+#[cfg(windows)]
 pub(crate) struct BySkipping;
 
+#[cfg(target_os = "linux")]
+impl Change for ByDirectDescriptors {
+    fn change(config: &mut EngineConfig) {
+        // Fewer than some cases have connections, so that both kinds stand side by side.
+        config.direct_descriptors = 600;
+    }
+}
+
+#[cfg(windows)]
 impl Change for ByDirect {
     fn change(config: &mut EngineConfig) {
         config.receive_form = ReceiveForm::Direct;
     }
 }
 
+#[cfg(windows)]
 impl Change for ByOverlapped {
     fn change(config: &mut EngineConfig) {
         config.receive_form = ReceiveForm::Overlapped;
     }
 }
 
+#[cfg(windows)]
 impl Change for BySkipping {
     fn change(config: &mut EngineConfig) {
         config.skip_completions = Some(true);
     }
 }
 
+#[cfg(windows)]
 impl<A: Change, B: Change> Change for (A, B) {
     fn change(config: &mut EngineConfig) {
         A::change(config);
@@ -47,25 +67,32 @@ impl<A: Change, B: Change> Change for (A, B) {
     }
 }
 
-pub(crate) type Direct = Changed<ByDirect>;
-pub(crate) type DirectSkipping = Changed<(ByDirect, BySkipping)>;
-pub(crate) type Overlapped = Changed<ByOverlapped>;
-pub(crate) type Skipping = Changed<BySkipping>;
-pub(crate) type OverlappedSkipping = Changed<(ByOverlapped, BySkipping)>;
+#[cfg(target_os = "linux")]
+pub(crate) type DirectDescriptors = Changed<fastport_engine::UringEngine, ByDirectDescriptors>;
+#[cfg(windows)]
+pub(crate) type Direct = Changed<IocpEngine, ByDirect>;
+#[cfg(windows)]
+pub(crate) type DirectSkipping = Changed<IocpEngine, (ByDirect, BySkipping)>;
+#[cfg(windows)]
+pub(crate) type Overlapped = Changed<IocpEngine, ByOverlapped>;
+#[cfg(windows)]
+pub(crate) type Skipping = Changed<IocpEngine, BySkipping>;
+#[cfg(windows)]
+pub(crate) type OverlappedSkipping = Changed<IocpEngine, (ByOverlapped, BySkipping)>;
 
 /// The engine as `C` changes it.
-pub(crate) struct Changed<C>(IocpEngine, PhantomData<C>);
+pub(crate) struct Changed<E, C>(E, PhantomData<C>);
 
-impl<C: Change> Engine for Changed<C> {
-    type Accepted = <IocpEngine as Engine>::Accepted;
-    type Waker = <IocpEngine as Engine>::Waker;
-    const NAME: &'static str = IocpEngine::NAME;
-    const EVENTS_PER_SUBMIT: usize = IocpEngine::EVENTS_PER_SUBMIT;
+impl<E: Engine, C: Change> Engine for Changed<E, C> {
+    type Accepted = E::Accepted;
+    type Waker = E::Waker;
+    const NAME: &'static str = E::NAME;
+    const EVENTS_PER_SUBMIT: usize = E::EVENTS_PER_SUBMIT;
 
     fn open(config: &EngineConfig) -> Result<Self, EngineError> {
         let mut config = config.clone();
         C::change(&mut config);
-        Ok(Self(IocpEngine::open(&config)?, PhantomData))
+        Ok(Self(E::open(&config)?, PhantomData))
     }
 
     fn waker(&self) -> Self::Waker {

@@ -14,6 +14,8 @@ const SPIN_LIMIT_MIN: Duration = Duration::from_micros(1);
 const SPIN_LIMIT_MAX: Duration = Duration::from_millis(10);
 /// The most bytes that one session may queue.
 const QUEUE_BYTES_MAX: usize = 1 << 30;
+/// The most files that a ring can have in its table (IORING_MAX_FIXED_FILES).
+const DIRECT_DESCRIPTORS_MAX: u32 = 1 << 20;
 
 impl ServiceConfig {
     /// Checks every setting.
@@ -126,6 +128,11 @@ fn validate_engine(engine: &EngineConfig) -> Result<(), ConfigError> {
     if let Some(entries) = engine.completion_entries {
         in_range("completion_entries", entries, 2..=1 << 20)?;
     }
+    in_range(
+        "direct_descriptors",
+        engine.direct_descriptors,
+        0..=DIRECT_DESCRIPTORS_MAX,
+    )?;
     let retry = engine.accept_retry_min;
     if retry.is_zero() || retry > engine.accept_retry_max {
         let expected = format!("more than 0 s and at most {:?}", engine.accept_retry_max);
@@ -215,6 +222,10 @@ mod tests {
         );
         let no_retry = |c: &mut ServiceConfig| c.engine_config.accept_retry_min = Duration::ZERO;
         assert_eq!(wrong(no_retry), Some("accept_retry_min"));
+        let direct =
+            |count| move |c: &mut ServiceConfig| c.engine_config.direct_descriptors = count;
+        assert_eq!(wrong(direct(1 << 20)), None);
+        assert_eq!(wrong(direct((1 << 20) + 1)), Some("direct_descriptors"));
     }
 
     #[test]

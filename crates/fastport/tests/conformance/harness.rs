@@ -22,6 +22,7 @@ pub(crate) struct Setup {
     pub(crate) engine: EngineKind,
     pub(crate) dispatch: Dispatch,
     pub(crate) receive: ReceiveForm,
+    pub(crate) direct_descriptors: u32,
 }
 
 impl Setup {
@@ -38,7 +39,16 @@ impl Setup {
             engine: engine.parse().unwrap(),
             dispatch,
             receive: ReceiveForm::default(),
+            direct_descriptors: 0,
         }
+    }
+
+    /// Connections are direct descriptors, fewer than some cases have: both kinds stand side by
+    /// side.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn direct_descriptors(mut self) -> Self {
+        self.direct_descriptors = 50;
+        self
     }
 
     /// No receive buffer is ever the kernel's.
@@ -59,6 +69,7 @@ impl Setup {
         config.engine = Some(self.engine);
         config.dispatch = self.dispatch;
         config.engine_config.receive_form = self.receive;
+        config.engine_config.direct_descriptors = self.direct_descriptors;
         config.workers = 1;
         // What a case is not about must not end its sessions on a machine that is busy.
         config.session.write_stall_timeout = LIMIT;

@@ -53,6 +53,18 @@ pub(super) static ENGINE: &[Key] = &[
     .about("Entries of the completion queue (io_uring); by default sized by the sessions."),
     Key::new(
         "engine",
+        "direct_descriptors",
+        |s| plain(s.service.engine_config.direct_descriptors),
+        count(0, 1 << 20, |s, v| {
+            s.service.engine_config.direct_descriptors = small(v);
+        }),
+    )
+    .about(
+        "Sessions of a worker that take none of the process's descriptors (io_uring, Linux 6.13); \
+         at most as many as it may have; 0 is none.",
+    ),
+    Key::new(
+        "engine",
         "receive_form",
         |s| {
             quoted(match s.service.engine_config.receive_form {
