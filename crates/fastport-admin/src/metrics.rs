@@ -27,24 +27,7 @@ pub(crate) fn text(monitor: &Monitor, memory_bytes: u64, log_lines_lost: u64) ->
         "Time since the start.",
         monitor.uptime().as_secs(),
     );
-    page.one(
-        "fastport_sessions",
-        "gauge",
-        "Sessions that there are.",
-        stats.sessions,
-    );
-    page.one(
-        "fastport_send_queue_bytes",
-        "gauge",
-        "Bytes that wait for peers.",
-        stats.queued_bytes,
-    );
-    page.one(
-        "fastport_pool_waiting_sessions",
-        "gauge",
-        "Sessions whose handlers wait for a thread.",
-        monitor.waiting_for_pool() as u64,
-    );
+    gauges(&mut page, monitor, &stats);
     page.one(
         "process_resident_memory_bytes",
         "gauge",
@@ -77,6 +60,33 @@ pub(crate) fn text(monitor: &Monitor, memory_bytes: u64, log_lines_lost: u64) ->
     handler_times(&mut page, &stats.handler_times);
     workers(&mut page, monitor);
     page.0
+}
+
+fn gauges(page: &mut Page, monitor: &Monitor, stats: &StatsSnapshot) {
+    page.one(
+        "fastport_sessions",
+        "gauge",
+        "Sessions that there are.",
+        stats.sessions,
+    );
+    page.one(
+        "fastport_unauthenticated_sessions",
+        "gauge",
+        "Sessions that have to authenticate and have not.",
+        stats.unauthenticated,
+    );
+    page.one(
+        "fastport_send_queue_bytes",
+        "gauge",
+        "Bytes that wait for peers.",
+        stats.queued_bytes,
+    );
+    page.one(
+        "fastport_pool_waiting_sessions",
+        "gauge",
+        "Sessions whose handlers wait for a thread.",
+        monitor.waiting_for_pool() as u64,
+    );
 }
 
 fn totals(page: &mut Page, stats: &StatsSnapshot, log_lines_lost: u64) {

@@ -71,6 +71,14 @@ pub enum CloseReason {
     /// The send queue stayed full for the grace time of
     /// [`SendPolicy::Disconnect`](crate::SendPolicy).
     SendQueueFull,
+    /// The application did not accept the peer within the time limit of
+    /// [`ProtectionConfig::authentication`](crate::ProtectionConfig::authentication).
+    AuthenticationTimeout,
+    /// A peer that was not accepted yet began a frame larger than it may send until then.
+    FrameBeforeAuthentication {
+        /// Bytes of the frame.
+        bytes: u32,
+    },
 }
 
 impl CloseReason {
@@ -100,11 +108,13 @@ impl CloseReason {
             Self::ClosedByPeer { .. } => 19,
             Self::Unresponsive => 20,
             Self::SendQueueFull => 21,
+            Self::AuthenticationTimeout => 22,
+            Self::FrameBeforeAuthentication { .. } => 23,
         }
     }
 
     /// The names of the codes, in their order, as metrics show them.
-    pub const NAMES: [&'static str; 22] = [
+    pub const NAMES: [&'static str; 24] = [
         "peer_closed",
         "peer_truncated",
         "peer_reset",
@@ -127,6 +137,8 @@ impl CloseReason {
         "closed_by_peer",
         "unresponsive",
         "send_queue_full",
+        "authentication_timeout",
+        "frame_before_authentication",
     ];
 
     /// The reason's name in [`CloseReason::NAMES`].
@@ -153,6 +165,8 @@ impl CloseReason {
                 | Self::RateLimited
                 | Self::Kicked { .. }
                 | Self::ClosedByPeer { .. }
+                | Self::AuthenticationTimeout
+                | Self::FrameBeforeAuthentication { .. }
         )
     }
 }
@@ -182,6 +196,13 @@ impl fmt::Display for CloseReason {
             Self::ClosedByPeer { code } => write!(f, "the peer ended it with code {code}"),
             Self::Unresponsive => f.write_str("the peer did not answer a heartbeat"),
             Self::SendQueueFull => f.write_str("the send queue was full for the grace time"),
+            Self::AuthenticationTimeout => f.write_str("the peer did not authenticate in time"),
+            Self::FrameBeforeAuthentication { bytes } => {
+                write!(
+                    f,
+                    "a frame of {bytes} bytes before the peer has authenticated"
+                )
+            }
         }
     }
 }

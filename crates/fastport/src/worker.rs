@@ -63,6 +63,8 @@ pub(crate) struct Worker<E: Engine> {
     pub(crate) abandoned: BTreeSet<Key>,
     pub(crate) wheel: TimerWheel<Key>,
     pub(crate) framer: PacketFramer,
+    /// The same for sessions that have not authenticated.
+    pub(crate) first_framer: PacketFramer,
     /// What the latest sessions have in common, as long as there are any of them.
     pub(crate) contexts: Vec<Weak<SessionContext>>,
     /// Limits and times of sessions that begin now.
@@ -121,6 +123,8 @@ impl<E: Engine> Worker<E> {
     pub(crate) fn new(engine: E, link: Arc<WorkerLink>, peers: Arc<[Peer<E>]>) -> Self {
         let config = &link.service.config;
         let framer = PacketFramer::new(config.session.frame_bytes_max);
+        let first_bytes = config.protection.unauthenticated_frame_bytes_max;
+        let first_framer = PacketFramer::new(first_bytes.min(config.session.frame_bytes_max));
         let session_config = link.service.session_config.clone();
         let patience = Patience::new(config.wait, config.spin_limit);
         let wheel = TimerWheel::new(link.service.clock.moment(engine.now()), TICK);
@@ -135,6 +139,7 @@ impl<E: Engine> Worker<E> {
             abandoned: BTreeSet::new(),
             wheel,
             framer,
+            first_framer,
             contexts: Vec::new(),
             session_config,
             stopping: None,

@@ -5,6 +5,7 @@
 
 mod conformance {
     pub(crate) mod admission;
+    pub(crate) mod authentication;
     pub(crate) mod closing;
     pub(crate) mod connecting;
     pub(crate) mod dispatching;
@@ -129,6 +130,12 @@ macro_rules! mount {
                 admission: only_those_on_an_allow_list_come_in,
                 admission: the_trusted_profile_counts_and_lets_pass,
                 admission: the_trusted_are_not_counted,
+                authentication: who_does_not_authenticate_in_time_is_closed,
+                authentication: a_large_frame_before_the_authentication_ends_the_session,
+                authentication: frames_are_as_large_as_ever_behind_the_authentication,
+                authentication: so_many_sessions_may_be_unauthenticated,
+                authentication: everyone_is_who_is_authenticated,
+                authentication: nobody_has_to_authenticate_unless_so_set,
                 rates: a_flood_above_the_rate_waits,
                 rates: what_waits_for_a_rate_is_answered_before_the_end,
                 rates: frames_above_a_rate_of_bytes_wait,

@@ -41,6 +41,9 @@ fn the_first_seeds_break_no_rule() {
         "unresponsive",
         // Nor has it sessions with that policy.
         "send_queue_full",
+        // Nor does anybody have to authenticate.
+        "authentication_timeout",
+        "frame_before_authentication",
     ];
     let counted = CloseReason::NAMES.into_iter().zip(closed);
     let never = counted.filter(|(_, count)| *count == 0);

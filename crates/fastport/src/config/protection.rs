@@ -62,6 +62,21 @@ pub struct ProtectionConfig {
     pub rate_action: RateAction,
     /// Rates of single packet ids, each besides the rates of the session. Default none.
     pub packet_rates: Vec<PacketRate>,
+    /// Whether a peer is a stranger until the application says otherwise with
+    /// [`Session::set_authenticated`](crate::Session::set_authenticated): until then the next three
+    /// limits hold for its session, and it hears nothing of what is for
+    /// [`Everyone`](crate::Everyone). They hold for trusted addresses and with each profile. Off by
+    /// default.
+    pub authentication: bool,
+    /// How long a peer may take until then, whatever it sends; more than 0. Default 5 s.
+    pub authentication_timeout: Duration,
+    /// Largest frame that is taken until then, header included: 4 to 65,535 bytes. Frames are
+    /// looked at when they come: a peer must know that it is accepted before it sends a larger
+    /// one. Default 1,024.
+    pub unauthenticated_frame_bytes_max: usize,
+    /// Sessions that may be so at a time, connections above it are closed at once; 0 is no limit.
+    /// Default 256.
+    pub unauthenticated_sessions_max: usize,
     /// Bytes that may wait for all peers together, from 1 MiB; 0 is no limit. By default, `None`,
     /// a quarter of the memory that the process may use, or 1 GiB where that is not known. Half
     /// of it is shared out: so much each of `sessions_max` sessions may always queue. A session
@@ -94,6 +109,10 @@ impl Default for ProtectionConfig {
             byte_rate: Rate::new(1 << 20, 2 << 20),
             rate_action: RateAction::Delay,
             packet_rates: Vec::new(),
+            authentication: false,
+            authentication_timeout: Duration::from_secs(5),
+            unauthenticated_frame_bytes_max: 1024,
+            unauthenticated_sessions_max: 256,
             queued_bytes_max: None,
         }
     }

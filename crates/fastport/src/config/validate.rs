@@ -101,6 +101,9 @@ impl ProtectionConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         in_range("addresses_max", self.addresses_max, 16..=16_777_216)?;
         positive("proxy_timeout", self.proxy_timeout)?;
+        positive("authentication_timeout", self.authentication_timeout)?;
+        let most = self.unauthenticated_frame_bytes_max;
+        in_range("unauthenticated_frame_bytes_max", most, 4..=65_535)?;
         burst("address_accept_burst", self.address_accept_rate)?;
         burst("accept_burst", self.accept_rate)?;
         burst("packet_burst", self.packet_rate)?;
@@ -241,6 +244,17 @@ mod tests {
         assert_eq!(wrong(|c| c.protection.address_sessions_max = 0), None);
         let no_time = |c: &mut ServiceConfig| c.protection.proxy_timeout = Duration::ZERO;
         assert_eq!(wrong(no_time), Some("proxy_timeout"));
+        let no_time = |c: &mut ServiceConfig| c.protection.authentication_timeout = Duration::ZERO;
+        assert_eq!(wrong(no_time), Some("authentication_timeout"));
+        let frame = |bytes| {
+            move |c: &mut ServiceConfig| c.protection.unauthenticated_frame_bytes_max = bytes
+        };
+        assert_eq!(wrong(frame(4)), None);
+        assert_eq!(wrong(frame(3)), Some("unauthenticated_frame_bytes_max"));
+        assert_eq!(
+            wrong(frame(65_536)),
+            Some("unauthenticated_frame_bytes_max")
+        );
         assert_eq!(
             wrong(|c| c.protection.packet_rate.burst = 0),
             Some("packet_burst")

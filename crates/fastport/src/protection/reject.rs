@@ -24,11 +24,13 @@ pub enum RejectReason {
     ProxyHeader,
     /// An operator has shut the address out.
     Banned,
+    /// There are as many sessions as there may be that have not authenticated.
+    Unauthenticated,
 }
 
 impl RejectReason {
     /// The names of the codes, in their order, as metrics show them.
-    pub const NAMES: [&'static str; 9] = [
+    pub const NAMES: [&'static str; 10] = [
         "full",
         "stopping",
         "denied",
@@ -38,6 +40,7 @@ impl RejectReason {
         "memory",
         "proxy_header",
         "banned",
+        "unauthenticated",
     ];
 
     /// The reason's number: stable, dense, the index of its counter.
@@ -53,6 +56,7 @@ impl RejectReason {
             Self::Memory => 6,
             Self::ProxyHeader => 7,
             Self::Banned => 8,
+            Self::Unauthenticated => 9,
         }
     }
 
@@ -74,6 +78,7 @@ impl fmt::Display for RejectReason {
             Self::AcceptRate => "too many connect at once",
             Self::Memory => "too many bytes are queued",
             Self::Banned => "the address is banned",
+            Self::Unauthenticated => "too many have not authenticated",
             Self::ProxyHeader => "the PROXY header is wrong or late",
         })
     }

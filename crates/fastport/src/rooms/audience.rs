@@ -72,7 +72,11 @@ impl Audience {
                         && session.shared().enqueue_cast(&frame, key, number)
                 };
                 let taken = match to {
-                    None => self.everyone.iter().flatten().filter(taken).count(),
+                    None => {
+                        let everyone = self.everyone.iter().flatten();
+                        let known = everyone.filter(|session| session.is_authenticated());
+                        known.filter(taken).count()
+                    }
                     Some(room) => {
                         let members = self.rooms.get(&room);
                         members.map_or(0, |members| members.values().filter(taken).count())

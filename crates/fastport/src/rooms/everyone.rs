@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// What [`Room`](crate::Room) says about order and about members that do not keep up holds here as
 /// well: sessions receive what is for everyone in the same order, and in order with what the same
 /// thread sends otherwise. A session belongs to everyone from just before `on_accepted` or
-/// `on_connected` until its end is asked for.
+/// `on_connected` until its end is asked for; one that has to authenticate, once it has.
 #[derive(Clone)]
 pub struct Everyone {
     service: Arc<ServiceShared>,

@@ -12,6 +12,11 @@ pub(crate) const TRACED: u8 = 1;
 const POLICY_SHIFT: u32 = 1;
 const POLICY: u8 = 0b111 << POLICY_SHIFT;
 
+/// The application has not accepted the peer yet.
+pub(crate) const UNAUTHENTICATED: u8 = 1 << 4;
+/// It is counted among those of which there may be so many.
+pub(crate) const COUNTED_UNAUTHENTICATED: u8 = 1 << 5;
+
 /// See the module's page.
 pub(crate) struct Flags(AtomicU8);
 

@@ -277,6 +277,19 @@ impl Session {
         self.shared.reason()
     }
 
+    /// The application accepts the peer, because it has proved who it is for example: the limits of
+    /// sessions that are not authenticated end. Any thread; more than once does nothing. Of no use
+    /// unless [`ProtectionConfig::authentication`](crate::ProtectionConfig::authentication) is on.
+    pub fn set_authenticated(&self) {
+        self.shared.set_authenticated();
+    }
+
+    /// Whether the application has accepted the peer, or does not have to.
+    #[must_use]
+    pub fn is_authenticated(&self) -> bool {
+        self.shared.is_authenticated()
+    }
+
     /// Bytes queued or in flight. Exact on the owning worker; elsewhere as of its last turn.
     #[must_use]
     pub fn queued_bytes(&self) -> usize {

@@ -2,7 +2,7 @@
 
 use crate::rooms::room::RoomShared;
 use crate::session::context::SessionContext;
-use crate::session::flags::{Flags, TRACED};
+use crate::session::flags::{COUNTED_UNAUTHENTICATED, Flags, TRACED, UNAUTHENTICATED};
 use crate::session::handle::{Session, SessionId};
 use crate::session::peer_address::PeerAddress;
 use crate::session::remote_half::RemoteHalf;
@@ -444,6 +444,29 @@ impl SessionShared {
     /// appends after the splice schedules again.
     pub(crate) fn unschedule(&self) {
         self.scheduled.swap(false, Ordering::AcqRel);
+    }
+
+    /// The peer has to prove who it is; it was counted as one that has not. Owner, at the begin.
+    pub(crate) fn begin_unauthenticated(&self) {
+        self.flags
+            .set(UNAUTHENTICATED | COUNTED_UNAUTHENTICATED, true);
+    }
+
+    #[inline]
+    pub(crate) fn is_authenticated(&self) -> bool {
+        !self.flags.has(UNAUTHENTICATED)
+    }
+
+    pub(crate) fn set_authenticated(&self) {
+        self.end_unauthenticated();
+        self.flags.set(UNAUTHENTICATED, false);
+    }
+
+    /// It is not counted any more: it has proved it, or has ended. Once, however the two meet.
+    pub(crate) fn end_unauthenticated(&self) {
+        if self.flags.set(COUNTED_UNAUTHENTICATED, false) {
+            self.context.worker.service.forget_unauthenticated();
+        }
     }
 
     /// Whether what the session does is logged.

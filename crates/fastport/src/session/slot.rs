@@ -216,7 +216,7 @@ impl Slot {
         Some(self.last_received + silence)
     }
 
-    fn open_deadlines(&self) -> [Option<(Moment, CloseReason)>; 6] {
+    fn open_deadlines(&self) -> [Option<(Moment, CloseReason)>; 7] {
         let config = self.config();
         let limit = |from: Moment, limit: Duration, reason: CloseReason| {
             (!limit.is_zero()).then(|| (from + limit, reason))
@@ -233,6 +233,11 @@ impl Slot {
             self.send_in_flight.then(|| {
                 let reason = CloseReason::WriteStalled;
                 limit(self.last_progress, config.write_stall_timeout, reason)
+            }),
+            (!self.session.is_authenticated()).then(|| {
+                let service = &self.session.shared().context.worker.service;
+                let time = service.config.protection.authentication_timeout;
+                limit(self.opened_at, time, CloseReason::AuthenticationTimeout)
             }),
             self.session.shared().full_since().map(|from| {
                 let reason = CloseReason::SendQueueFull;

@@ -13,6 +13,8 @@ use std::sync::atomic::Ordering;
 pub struct StatsSnapshot {
     /// Sessions that exist now.
     pub sessions: u64,
+    /// Sessions that have to authenticate and have not.
+    pub unauthenticated: u64,
     /// Sessions that listeners accepted.
     pub accepted: u64,
     /// Sessions that connectors made.
@@ -82,6 +84,7 @@ impl StatsSnapshot {
     pub(crate) fn of(service: &ServiceShared, workers: &[Arc<WorkerLink>]) -> Self {
         let mut sum = Self {
             sessions: service.sessions.load(Ordering::Relaxed) as u64,
+            unauthenticated: service.unauthenticated.load(Ordering::Relaxed) as u64,
             broadcasts: service.broadcasts.get(),
             queued_bytes: service.budget.queued() as u64,
             unhandled: service.unhandled.get(),

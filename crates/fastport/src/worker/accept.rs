@@ -150,6 +150,10 @@ impl<E: Engine> Worker<E> {
         if service.budget.is_nearly_spent() {
             return self.refuse(key, peer, RejectReason::Memory);
         }
+        let authenticates = service.config.protection.authentication;
+        if authenticates && let Err(reason) = service.count_unauthenticated() {
+            return self.refuse(key, peer, reason);
+        }
         let admitted = service.admission.admit(peer.ip(), now, |reason| {
             counters.count_observed(reason);
         });
@@ -158,9 +162,17 @@ impl<E: Engine> Worker<E> {
                 self.link.counters.accepted.add(1);
                 let mut slot = self.make_slot(key, peer, handler, true);
                 slot.standing = standing;
+                if authenticates {
+                    slot.session.shared().begin_unauthenticated();
+                }
                 self.begin_session(slot);
             }
-            Err(reason) => self.refuse(key, peer, reason),
+            Err(reason) => {
+                if authenticates {
+                    service.forget_unauthenticated();
+                }
+                self.refuse(key, peer, reason);
+            }
         }
     }
 

@@ -151,6 +151,7 @@ impl<E: Engine> Worker<E> {
             audience.leave(&slot.session);
         });
         shared.leave_rooms();
+        shared.end_unauthenticated();
         self.queued_change -= slot.accounted as isize;
         self.link.counters.count_closed(reason);
         self.release(slot.standing, shared.peer());

@@ -11,7 +11,7 @@ use crate::session::handle::{Session, SessionId};
 use crate::session::registry::Registry;
 use crate::session::slot::ConnectDone;
 use crate::stats::counters::{Counter, WorkerCounters};
-use crate::{Error, Handler};
+use crate::{Error, Handler, RejectReason};
 use fastport_buffer::OwnerCell;
 use fastport_engine::{Clock, Mailbox, SocketOptions};
 use fastport_protocol::PacketId;
@@ -151,6 +151,8 @@ pub(crate) struct ServiceShared {
     pub(crate) admission: Admission,
     pub(crate) budget: Budget,
     pub(crate) rates: SessionRates,
+    /// Sessions that have not authenticated and have to.
+    pub(crate) unauthenticated: AtomicUsize,
     /// Sessions over all workers, sockets on their way included.
     pub(crate) sessions: AtomicUsize,
     /// Listeners of all workers that are open. Workers that stop let in who waits there first.
@@ -184,6 +186,7 @@ impl ServiceShared {
             config,
             registry: Registry::default(),
             pool,
+            unauthenticated: AtomicUsize::new(0),
             sessions: AtomicUsize::new(0),
             listeners: AtomicUsize::new(0),
             casting: Mutex::new(()),
@@ -195,6 +198,22 @@ impl ServiceShared {
             started,
             clock: Clock::new(started),
         }
+    }
+
+    /// Counts a session that has to authenticate, unless there are as many as there may be.
+    pub(crate) fn count_unauthenticated(&self) -> Result<(), RejectReason> {
+        let most = self.config.protection.unauthenticated_sessions_max;
+        let before = self.unauthenticated.fetch_add(1, Ordering::Relaxed);
+        if most > 0 && before >= most {
+            self.forget_unauthenticated();
+            return Err(RejectReason::Unauthenticated);
+        }
+        Ok(())
+    }
+
+    /// A session has authenticated, or ended without.
+    pub(crate) fn forget_unauthenticated(&self) {
+        self.unauthenticated.fetch_sub(1, Ordering::Relaxed);
     }
 
     pub(crate) fn next_session_id(&self) -> SessionId {

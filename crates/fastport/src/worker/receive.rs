@@ -6,7 +6,7 @@
 //! bounded by it.
 
 use crate::dispatch::strand::Work;
-use crate::net::framer::{Framing, PacketFramer};
+use crate::net::framer::{FrameError, Framing, PacketFramer};
 use crate::protection::admission::Standing;
 use crate::protection::packet_rate::{SessionMeters, Verdict};
 use crate::session::control::deliver;
@@ -68,11 +68,16 @@ impl<E: Engine> Worker<E> {
         }
         let before = slot.session.shared().packets_in.get();
         let mut began = None;
+        let framer = if slot.session.shared().is_authenticated() {
+            self.framer
+        } else {
+            self.first_framer
+        };
         let parsed = if slot.strand.is_some() {
-            slot.push_frames(&self.framer, &chunk, self.link.is_chunk_scarce())
+            slot.push_frames(&framer, &chunk, self.link.is_chunk_scarce())
         } else {
             began = self.sampler.begin();
-            slot.deliver_inline(&self.framer, &chunk)
+            slot.deliver_inline(framer, self.framer, &chunk)
         };
         let packets = slot.session.shared().packets_in.get() - before;
         self.link.counters.packets_in.add(packets);
@@ -130,8 +135,13 @@ impl<E: Engine> Worker<E> {
 
 impl Slot {
     /// Parses and handles on this thread. A panic of the handler ends the session, not the worker.
-    fn deliver_inline(&mut self, framer: &PacketFramer, chunk: &Chunk) -> Parsed {
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.parse_inline(framer, chunk)));
+    fn deliver_inline(
+        &mut self,
+        framer: PacketFramer,
+        later: PacketFramer,
+        chunk: &Chunk,
+    ) -> Parsed {
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.parse_inline(framer, later, chunk)));
         outcome.unwrap_or_else(|panic| {
             self.carry.clear();
             note_panic(&self.session, panic);
@@ -139,14 +149,20 @@ impl Slot {
         })
     }
 
-    fn parse_inline(&mut self, framer: &PacketFramer, chunk: &Chunk) -> Parsed {
+    /// From the moment when the session has authenticated frames are held to `later`.
+    fn parse_inline(
+        &mut self,
+        mut framer: PacketFramer,
+        later: PacketFramer,
+        chunk: &Chunk,
+    ) -> Parsed {
         let bytes = chunk.as_slice();
         let session = &self.session;
         let shared = session.shared();
         let handler = &*shared.context.handler;
         let mut at = 0;
         if !self.carry.is_empty() {
-            match self.carry.fill(bytes, framer) {
+            match self.carry.fill(bytes, &framer) {
                 Ok((taken, true)) => {
                     at = taken;
                     shared.packets_in.add(1);
@@ -160,7 +176,7 @@ impl Slot {
                     self.carry.clear();
                 }
                 Ok((_, false)) => return Parsed::All,
-                Err(error) => return end(session, CloseReason::Protocol(error)),
+                Err(error) => return end(session, violation(session, error)),
             }
         }
         loop {
@@ -189,8 +205,12 @@ impl Slot {
                     }
                     at += frame.bytes;
                 }
-                Framing::NeedMore => return self.carry_rest(framer, &bytes[at..]),
-                Framing::Invalid(error) => return end(session, CloseReason::Protocol(error)),
+                Framing::NeedMore => return self.carry_rest(&framer, &bytes[at..]),
+                // A packet before it has authenticated the session.
+                Framing::Invalid(_) if framer != later && shared.is_authenticated() => {
+                    framer = later;
+                }
+                Framing::Invalid(error) => return end(session, violation(session, error)),
             }
         }
     }
@@ -210,7 +230,8 @@ impl Slot {
                 }
                 Ok((_, false)) => return Parsed::All,
                 Err(error) => {
-                    return self.end_after_work(CloseReason::Protocol(error));
+                    let reason = violation(&self.session, error);
+                    return self.end_after_work(reason);
                 }
             }
         }
@@ -219,7 +240,10 @@ impl Slot {
             let frame = match framer.try_frame(&bytes[to..]) {
                 Framing::Ok(frame) => frame,
                 Framing::NeedMore => break Parsed::All,
-                Framing::Invalid(error) => break self.ends(CloseReason::Protocol(error)),
+                Framing::Invalid(error) => {
+                    let reason = violation(&self.session, error);
+                    break self.ends(reason);
+                }
             };
             match judge(&mut self.meters, &self.session, frame.id, frame.bytes) {
                 Verdict::Deliver => {}
@@ -308,7 +332,7 @@ impl Slot {
         if !rest.is_empty()
             && let Err(error) = self.carry.fill(rest, framer)
         {
-            return end(&self.session, CloseReason::Protocol(error));
+            return end(&self.session, violation(&self.session, error));
         }
         Parsed::All
     }
@@ -351,6 +375,16 @@ fn held(meters: &mut Option<Box<SessionMeters>>, until: u64, at: usize) -> Parse
         meters.held_until = Some(Moment::after(until));
     }
     Parsed::Held { at }
+}
+
+/// How a session ends for a frame that is not allowed.
+fn violation(session: &Session, error: FrameError) -> CloseReason {
+    match error {
+        FrameError::TooLarge { bytes, .. } if !session.is_authenticated() => {
+            CloseReason::FrameBeforeAuthentication { bytes }
+        }
+        _ => CloseReason::Protocol(error),
+    }
 }
 
 fn end(session: &Session, reason: CloseReason) -> Parsed {

@@ -267,6 +267,11 @@ impl Peer {
         self.stream.write_all(bytes).expect("a write");
     }
 
+    /// Writes, unless the stream has ended. Whether it had not.
+    pub(crate) fn stream_takes(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
+    }
+
     pub(crate) fn send(&mut self, payload: &[u8]) {
         self.write(&frame(ID, payload));
     }

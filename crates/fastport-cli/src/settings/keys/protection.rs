@@ -1,8 +1,8 @@
 //! The keys of `[protection]`.
 
 use super::{
-    Field, Key, MILLISECOND, Reload, addresses, count, lasting, listed, number, plain, quoted,
-    size, small, time, word,
+    Field, Key, MILLISECOND, Reload, addresses, count, flag, lasting, listed, number, plain,
+    quoted, size, small, time, word,
 };
 use fastport::{PacketId, PacketRate, Profile, Rate, RateAction};
 
@@ -147,6 +147,40 @@ pub(super) static KEYS: &[Key] = &[
         },
     )
     .about("Rates of single packet ids, each in every session."),
+    Key::new(
+        "protection",
+        "authentication",
+        |s| plain(s.service.protection.authentication),
+        flag(|s, v| s.service.protection.authentication = v),
+    )
+    .about("Whether the application has to accept each peer; until then the next three hold."),
+    Key::new(
+        "protection",
+        "authentication_timeout",
+        |s| lasting(s.service.protection.authentication_timeout),
+        time(MILLISECOND, |s, v| {
+            s.service.protection.authentication_timeout = v;
+        }),
+    )
+    .about("How long a peer may take until it is accepted, whatever it sends."),
+    Key::new(
+        "protection",
+        "unauthenticated_frame_bytes_max",
+        |s| plain(s.service.protection.unauthenticated_frame_bytes_max),
+        count(4, 65_535, |s, v| {
+            s.service.protection.unauthenticated_frame_bytes_max = size(v);
+        }),
+    )
+    .about("Largest frame of a peer that is not accepted yet, header included, in bytes."),
+    Key::new(
+        "protection",
+        "unauthenticated_sessions_max",
+        |s| plain(s.service.protection.unauthenticated_sessions_max),
+        count(0, RATE_MAX, |s, v| {
+            s.service.protection.unauthenticated_sessions_max = size(v);
+        }),
+    )
+    .about("Sessions of peers that are not accepted yet; 0 is no limit."),
     Key::new(
         "protection",
         "queued_bytes_max",
