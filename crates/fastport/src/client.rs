@@ -25,23 +25,7 @@ pub use request::{Connecting, Request};
 /// How long [`Client::request`] waits unless told otherwise.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why a request has no answer.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ClientError {
-    /// No answer came within the time limit. It may still come; nobody waits for it any more.
-    #[error("no answer within {0:?}")]
-    Timeout(Duration),
-    /// The session ended before the answer came.
-    #[error("the session ended: {0}")]
-    Closed(CloseReason),
-    /// The request could not be queued.
-    #[error(transparent)]
-    Send(#[from] SendError),
-    /// The answer does not decode as the message that was expected.
-    #[error("the answer does not decode: {0}")]
-    Decode(#[from] prost::DecodeError),
-}
+pub use crate::RequestError as ClientError;
 
 type OnPacket = Box<dyn Fn(&Session, Packet<'_>) + Send + Sync>;
 
@@ -117,7 +101,9 @@ impl Client {
         let answer = self.pending.expect(id);
         let request_future = Request::new(self.pending.clone(), id, answer);
         // A request that fails to be sent is forgotten with its future.
-        let _ = self.session.send(Req::ID, &request)?;
+        if self.session.send(Req::ID, &request)? == SendStatus::Dropped {
+            return Err(SendError::Dropped.into());
+        }
         Ok(request_future)
     }
 
@@ -201,6 +187,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Has a handler's `on_packet` called for each packet that answers no request, in place of a
+    /// closure: a [`Router`](crate::Router) that answers the server's requests, for example.
+    #[must_use]
+    pub fn handler(self, handler: impl Handler) -> Self {
+        self.on_packet(move |session, packet| handler.on_packet(session, packet))
+    }
+
     /// Connects to `host:port`. Blocks while the name is resolved and the connection made.
     ///
     /// # Errors
@@ -275,7 +268,7 @@ impl Handler for ClientHandler {
     }
 }
 
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

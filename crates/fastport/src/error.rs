@@ -41,6 +41,10 @@ pub enum SendError {
         /// Bytes that are queued for this session.
         queued: usize,
     },
+    /// The queue is full, and the session's [`SendPolicy`](crate::SendPolicy) drops what comes
+    /// then. Told of requests alone, since [`SendStatus::Dropped`] tells of all others.
+    #[error("the send queue is full, and its policy drops what comes")]
+    Dropped,
     /// A message's encoder called `send`.
     #[error("send was called from inside an encoder")]
     InsideEncoder,

@@ -16,6 +16,7 @@ chapters! {
     production: "../../../docs/guide/src/production.md",
     resuming: "../../../docs/guide/src/resuming.md",
     back_pressure: "../../../docs/guide/src/back-pressure.md",
+    requests: "../../../docs/guide/src/requests.md",
     wire: "../../../docs/guide/src/wire.md",
     back_ends: "../../../docs/guide/src/back-ends.md",
     tuning: "../../../docs/guide/src/tuning.md",

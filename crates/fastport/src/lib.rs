@@ -58,6 +58,7 @@ pub use rooms::room::Room;
 pub use server::{Server, ServerBuilder};
 pub use session::control::Farewell;
 pub use session::handle::{AlreadyAttached, Session, SessionId, shared_frame};
+pub use session::requests::{PeerAnswer, RequestError};
 pub use session::send_policy::SendPolicy;
 pub use stats::handler_times::HandlerTimesSnapshot;
 pub use stats::snapshot::StatsSnapshot;

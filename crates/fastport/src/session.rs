@@ -7,6 +7,7 @@
 //!     disconnect flag with its reason               receive, framing, inline handlers
 //! ```
 
+pub(crate) mod asks;
 pub(crate) mod carry;
 pub(crate) mod context;
 pub(crate) mod control;
@@ -16,6 +17,7 @@ pub(crate) mod held;
 pub(crate) mod peer_address;
 pub(crate) mod registry;
 pub(crate) mod remote_half;
+pub(crate) mod requests;
 pub(crate) mod send_policy;
 pub(crate) mod send_queue;
 pub(crate) mod shared;

@@ -21,6 +21,7 @@ mod conformance {
     pub(crate) mod pressure;
     pub(crate) mod proxies;
     pub(crate) mod rates;
+    pub(crate) mod requests;
     pub(crate) mod resuming;
     pub(crate) mod rooms;
     pub(crate) mod sending;
@@ -130,6 +131,13 @@ macro_rules! mount {
                 admission: only_those_on_an_allow_list_come_in,
                 admission: the_trusted_profile_counts_and_lets_pass,
                 admission: the_trusted_are_not_counted,
+                requests: an_answer_comes_in_order_with_packets,
+                requests: answers_find_the_servers_requests,
+                requests: a_request_to_the_client_has_a_time_limit,
+                requests: who_waits_is_told_once_that_the_session_ended,
+                requests: nobody_is_asked_behind_the_end,
+                requests: both_sides_ask_at_once,
+                requests: an_answer_may_be_awaited,
                 authentication: who_does_not_authenticate_in_time_is_closed,
                 authentication: a_large_frame_before_the_authentication_ends_the_session,
                 authentication: frames_are_as_large_as_ever_behind_the_authentication,

@@ -72,6 +72,15 @@ fn the_client_asks_the_echo_server() {
 }
 
 #[test]
+fn the_server_asks_back_before_it_answers() {
+    let output = started(|| example("request_response").output());
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}{errors}");
+    assert_eq!(said, "answered: hello, a friend\n");
+}
+
+#[test]
 fn what_one_says_in_the_chat_reaches_the_others() {
     let mut chat = example("chat");
     chat.arg("127.0.0.1:0");

@@ -1,9 +1,8 @@
 //! Answers that somebody waits for, by request id.
 
 use crate::CloseReason;
-use fastport_protocol::commons::Header;
+use crate::session::asks::request_id;
 use parking_lot::{Condvar, Mutex};
-use prost::Message;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -69,26 +68,6 @@ impl Answer {
     }
 }
 
-/// What all messages that carry a header have in common: it is field 1.
-#[derive(Clone, PartialEq, prost::Message)]
-struct HeaderOnly {
-    #[prost(message, optional, tag = "1")]
-    header: Option<Header>,
-}
-
-/// The request that a payload says it answers. A payload that is broken behind its header still
-/// does, so that who waits learns that the answer does not decode, instead of waiting on.
-fn request_id(payload: &[u8]) -> Option<u64> {
-    let header = match HeaderOnly::decode(payload) {
-        Ok(message) => message.header?,
-        Err(_) => Header::decode_length_delimited(payload.strip_prefix(&[HEADER_KEY])?).ok()?,
-    };
-    Some(header.request_id)
-}
-
-/// Field 1, with a length: how a message with a header begins.
-const HEADER_KEY: u8 = 0x0A;
-
 /// The requests of one client that wait.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
@@ -153,7 +132,10 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::asks::HEADER_KEY;
+    use fastport_protocol::commons::Header;
     use fastport_protocol::tests::EchoResponse;
+    use prost::Message;
 
     fn response(request_id: u64) -> Vec<u8> {
         let header = Some(Header {

@@ -15,6 +15,7 @@
 use crate::dispatch::event_pool::ReadyQueue;
 use crate::dispatch::work_queue::{State, WorkQueue};
 use crate::net::framer::{Framing, PacketFramer};
+use crate::session::asks::Unanswered;
 use crate::session::control::deliver;
 use crate::stats::handler_times::Stopwatch;
 use crate::worker::receive::note_panic;
@@ -45,6 +46,8 @@ pub(crate) enum Work {
     Frames(Chunk),
     /// Call `on_writable`.
     Writable,
+    /// Tell those whose requests to the peer have no answer.
+    Unanswered(Vec<Unanswered>),
     /// Everything before is handled: ask for the session's end.
     End(CloseReason),
     /// Call `on_disconnected`. The last work of a session.
@@ -160,6 +163,11 @@ impl Strand {
             }
             Work::Writable if shared.is_disconnect_requested() => {}
             Work::Writable => self.call(|handler| handler.on_writable(session)),
+            Work::Unanswered(unanswered) => {
+                for one in unanswered {
+                    self.call(|_| one.tell(session));
+                }
+            }
             Work::End(reason) => shared.request_disconnect(reason),
             Work::Disconnected(reason) => {
                 self.call(|handler| handler.on_disconnected(session, reason));

@@ -4,6 +4,7 @@
 //! nothing.
 
 use crate::{CloseReason, ConfigError, Handler, Identified, Packet, PacketId, Session};
+use fastport_protocol::Headed;
 
 type OnPacket = Box<dyn Fn(&Session, Packet<'_>) + Send + Sync>;
 type OnSession = Box<dyn Fn(&Session) + Send + Sync>;
@@ -38,6 +39,23 @@ impl Router {
         self.on_packet(M::ID, move |session, packet| match packet.message::<M>() {
             Ok(message) => handle(session, message),
             Err(_) => session.reject_undecodable(packet.id()),
+        })
+    }
+
+    /// Answers a request by its type: what `handle` returns is sent with the request's header, by
+    /// which the peer knows what it answers.
+    #[must_use]
+    pub fn on_request<Req, Resp>(
+        self,
+        handle: impl Fn(&Session, &Req) -> Resp + Send + Sync + 'static,
+    ) -> Self
+    where
+        Req: Identified + Headed + 'static,
+        Resp: Identified + Headed,
+    {
+        self.on(move |session, request: Req| {
+            // A session that ends has no use for it.
+            let _ = session.answer(&request, handle(session, &request));
         })
     }
 

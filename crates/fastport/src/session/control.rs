@@ -4,6 +4,7 @@
 //! so they are in order with the packets around them. `docs/session-control.md` has their format.
 
 use crate::net::framer;
+use crate::session::flags::ASKS;
 use crate::session::shared::SessionShared;
 use crate::{CloseReason, Handler, Packet, Session};
 use fastport_protocol::PacketId;
@@ -54,9 +55,10 @@ impl Farewell {
 /// Hands a packet to the handler, unless it is for the session layer.
 #[inline]
 pub(crate) fn deliver(handler: &dyn Handler, session: &Session, packet: Packet<'_>) {
+    let shared = session.shared();
     if packet.id().is_session_control() {
-        session.shared().on_control(packet);
-    } else {
+        shared.on_control(packet);
+    } else if !shared.flags.has(ASKS) || !shared.answer(session, packet) {
         handler.on_packet(session, packet);
     }
 }

@@ -17,6 +17,9 @@ pub(crate) const UNAUTHENTICATED: u8 = 1 << 4;
 /// It is counted among those of which there may be so many.
 pub(crate) const COUNTED_UNAUTHENTICATED: u8 = 1 << 5;
 
+/// Requests to the peer wait for their answers.
+pub(crate) const ASKS: u8 = 1 << 6;
+
 /// See the module's page.
 pub(crate) struct Flags(AtomicU8);
 

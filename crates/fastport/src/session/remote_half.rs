@@ -12,6 +12,7 @@
 //! Always under its session's lock. No memory until any of it is needed.
 
 use crate::rooms::room::RoomShared;
+use crate::session::asks::Asks;
 use crate::session::control::Farewell;
 use crate::session::send_queue::Pieces;
 use fastport_buffer::SharedFrame;
@@ -42,6 +43,8 @@ pub(crate) struct RemoteHalf {
     pub(crate) farewell: Option<Box<Farewell>>,
     /// How long the last heartbeat's answer took.
     pub(crate) round_trip: Option<Duration>,
+    /// Requests to the peer that wait.
+    pub(crate) asks: Option<Box<Asks>>,
     /// Messages for the peer that were dropped or replaced.
     pub(crate) dropped: u64,
     /// Since when the queue is full, while the policy is to disconnect for that.

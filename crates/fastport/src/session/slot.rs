@@ -167,6 +167,7 @@ impl Slot {
                 let limits = limits.map(|limit| limit.0);
                 limits
                     .chain(self.held_until())
+                    .chain(self.session.shared().asks_due())
                     .chain(self.heartbeat_at())
                     .min()
             }
@@ -182,6 +183,7 @@ impl Slot {
         self.last_progress += gap;
         self.frame_started = self.frame_started.map(|at| at + gap);
         self.session.shared().shift_full_since(gap);
+        self.session.shared().shift_asks(gap);
         match &mut self.phase {
             Phase::Flushing { deadline } | Phase::Lingering { deadline } => *deadline += gap,
             Phase::Open | Phase::Closing => {}

@@ -87,6 +87,7 @@ impl<E: Engine> Worker<E> {
         let now = self.now();
         match slot.phase {
             Phase::Open => {
+                slot.conclude(slot.session.shared().overdue_asks(now));
                 if let Some(reason) = slot.overdue(now) {
                     slot.session.shared().request_disconnect(reason);
                 } else if slot.wants_heartbeat(now) {

@@ -1,6 +1,7 @@
 //! The engine's events, each to the one function that deals with it.
 
 use crate::dispatch::strand::Work;
+use crate::session::asks::Unanswered;
 use crate::session::send_queue::reclaim;
 use crate::session::shared::TRACE;
 use crate::session::slot::{Phase, Reading, Slot};
@@ -152,6 +153,7 @@ impl<E: Engine> Worker<E> {
         });
         shared.leave_rooms();
         shared.end_unauthenticated();
+        slot.conclude(shared.cancel_asks(reason));
         self.queued_change -= slot.accounted as isize;
         self.link.counters.count_closed(reason);
         self.release(slot.standing, shared.peer());
@@ -182,6 +184,20 @@ impl Slot {
             return;
         }
         self.call(|slot| slot.session.shared().context.announce(&slot.session));
+    }
+
+    /// Tells those whose requests have no answer.
+    pub(crate) fn conclude(&self, unanswered: Vec<Unanswered>) {
+        if unanswered.is_empty() {
+            return;
+        }
+        if self.strand.is_some() {
+            self.push_work(Work::Unanswered(unanswered));
+        } else {
+            for one in unanswered {
+                self.call(|slot| one.tell(&slot.session));
+            }
+        }
     }
 
     /// Calls an inline handler. A panic ends the session, not the worker.

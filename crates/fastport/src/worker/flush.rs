@@ -32,6 +32,9 @@ impl<E: Engine> Worker<E> {
                 } else {
                     worker.relieve(slot);
                     worker.watch_full(slot);
+                    if slot.session.shared().asks_due().is_some() {
+                        worker.file_deadline(slot);
+                    }
                     worker.regulate_reading(slot);
                 }
             }
