@@ -58,10 +58,12 @@ fn limit_descriptors(limit: u64) -> u64 {
     before
 }
 
-/// The lowest number that is free.
-fn next_descriptor() -> u64 {
-    let file = File::open("/dev/null").unwrap();
-    u64::try_from(file.as_raw_fd()).unwrap()
+/// The limit that leaves room for so many more: numbers below it may be taken, with holes between.
+fn limit_for(more: usize) -> u64 {
+    let open = || File::open("/dev/null").unwrap();
+    let files: Vec<_> = (0..more).map(|_| open()).collect();
+    let highest = files.iter().map(AsRawFd::as_raw_fd).max();
+    u64::try_from(highest.unwrap() + 1).unwrap()
 }
 
 fn open_descriptors() -> usize {
@@ -107,7 +109,7 @@ fn accepting_waits_for_descriptors_without_a_fuss<E: Engine>() {
     let mut engine = E::open(&small()).unwrap();
     // Room for the listener, one client and its session. io_uring holds an accept to the limit that
     // it finds when it is armed (`io_accept_prep`), so it is set before the listener is made.
-    let limit = next_descriptor() + 3;
+    let limit = limit_for(3);
     let before = limit_descriptors(limit);
     let (_, address) = engine.listen(&local()).unwrap();
     engine.submit().unwrap();

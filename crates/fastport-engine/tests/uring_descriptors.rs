@@ -29,9 +29,12 @@ fn limit_descriptors(limit: u64) -> u64 {
     before
 }
 
-fn next_descriptor() -> u64 {
-    let file = File::open("/dev/null").unwrap();
-    u64::try_from(file.as_raw_fd()).unwrap()
+/// The limit that leaves room for so many more: numbers below it may be taken, with holes between.
+fn limit_for(more: usize) -> u64 {
+    let open = || File::open("/dev/null").unwrap();
+    let files: Vec<_> = (0..more).map(|_| open()).collect();
+    let highest = files.iter().map(AsRawFd::as_raw_fd).max();
+    u64::try_from(highest.unwrap() + 1).unwrap()
 }
 
 /// Everything that happens within the time given, or until `enough` sockets were accepted.
@@ -73,7 +76,7 @@ fn accepting_waits_for_descriptors_without_a_fuss_and_goes_on_when_there_are_som
     let mut engine = UringEngine::open(&config).unwrap();
     // Room for the listener, one client and its session. An accept is held to the limit that it
     // finds when it is armed (`io_accept_prep`).
-    let limit = next_descriptor() + 3;
+    let limit = limit_for(3);
     let before = limit_descriptors(limit);
     let on = ListenConfig::new((Ipv4Addr::LOCALHOST, 0).into());
     let (_, address) = engine.listen(&on).unwrap();
