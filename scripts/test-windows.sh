@@ -41,7 +41,11 @@ main() {
 # Writes the test names of package $1 to a file named after $2, by the cargo command $3: the test
 # program, a colon, and the case without the engine that it runs on.
 names() {
-  "$3" test --locked --package "$1" -- --list --format terse >"$work/output" 2>"$work/log" ||
+  local features=()
+  # Its suite of TLS is there with TLS only, as it is in the run.
+  [ "$1" != fastport ] || features=(--features tls-ring)
+  "$3" test --locked --package "$1" "${features[@]}" -- --list --format terse \
+    >"$work/output" 2>"$work/log" ||
     { cat "$work/log" >&2 && return 1; }
   # cargo names each program on stderr, in the order of the lists on stdout; so they are run one by
   # one, by the paths that it tells.
@@ -78,7 +82,7 @@ run_program() {
 
 # Engines and ways of dispatch are modules at the front of a suite's cases.
 engineless() {
-  sed -E 's/^(conformance:)(io_uring(_direct)?|poll|uring(_direct)?|iocp[a-z_]*)(_inline|_pool)?::/\1/'
+  sed -E 's/^((conformance|tls):)(io_uring(_direct)?|poll|uring(_direct)?|iocp[a-z_]*)(_inline|_pool)?::/\1/'
 }
 
 # Every engine and every way of dispatch must have all the cases of its suite.

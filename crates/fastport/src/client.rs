@@ -8,6 +8,7 @@ mod request;
 
 use crate::config::{Dispatch, ServiceConfig, SessionConfig};
 use crate::server::resolve;
+use crate::worker::secure::ClientTls;
 use crate::{CloseReason, Error, Handler, IoService, Packet, SendError, Session};
 use crate::{SendStatus, client::answer::Answer};
 use answer::Pending;
@@ -146,6 +147,7 @@ pub struct ClientBuilder {
     service: Option<Arc<IoService>>,
     request_timeout: Option<Duration>,
     on_packet: Option<OnPacket>,
+    tls: Option<ClientTls>,
 }
 
 impl ClientBuilder {
@@ -167,6 +169,15 @@ impl ClientBuilder {
     #[must_use]
     pub fn session_config(mut self, change: impl FnOnce(&mut SessionConfig)) -> Self {
         change(&mut self.config.session);
+        self
+    }
+
+    /// Connects with TLS; the client is there when the handshake is done. When that fails, it is in
+    /// the error.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: crate::TlsClient) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -219,7 +230,7 @@ impl ClientBuilder {
         let made = Arc::new(Answer::default());
         let handover = Arc::new(Handover::default());
         let (announce, place) = (made.clone(), handover.clone());
-        service.connect(to, Arc::new(handler), move |outcome| {
+        service.connect_with(to, Arc::new(handler), self.tls, move |outcome| {
             let closed = outcome.as_ref().err().copied();
             if let Ok(made) = outcome {
                 place.put(made);

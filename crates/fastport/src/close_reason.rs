@@ -79,6 +79,97 @@ pub enum CloseReason {
         /// Bytes of the frame.
         bytes: u32,
     },
+    /// TLS failed: the handshake of an outgoing connection, or a session later on.
+    Tls(TlsFailure),
+    /// The peer's stream ended without TLS' own end: what it sent last may be missing.
+    TlsTruncated,
+}
+
+/// What went wrong with TLS.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum TlsFailure {
+    /// The handshake was not finished within its time limit.
+    Timeout,
+    /// The connection ended before the handshake was finished.
+    Ended,
+    /// The peer's certificate was not accepted.
+    Certificate(CertificateFault),
+    /// The peer ended TLS with an alert: it does not accept our certificate, for example.
+    Refused {
+        /// The alert's number (RFC 8446, 6.2).
+        alert: u8,
+    },
+    /// The peer did not keep to the protocol, or it was not TLS at all, or the two have no version
+    /// or cipher suite in common.
+    Protocol,
+    /// This side could not go on: its configuration can not be used, or its keys are used up.
+    Local,
+}
+
+/// What is wrong with a peer's certificate.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum CertificateFault {
+    /// There is none.
+    Missing,
+    /// Nobody who is trusted vouches for it.
+    UnknownIssuer,
+    /// It is for another name.
+    WrongName,
+    /// It is not valid any more.
+    Expired,
+    /// It is not valid yet.
+    NotValidYet,
+    /// It was revoked.
+    Revoked,
+    /// Something else; the log has it at level debug.
+    Other,
+}
+
+impl fmt::Display for TlsFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout => f.write_str("the handshake was not finished in time"),
+            Self::Ended => f.write_str("the connection ended during the handshake"),
+            Self::Certificate(fault) => f.write_str(match fault {
+                CertificateFault::Missing => "the peer showed no certificate",
+                CertificateFault::UnknownIssuer => {
+                    "nobody who is trusted vouches for the peer's certificate"
+                }
+                CertificateFault::WrongName => "the peer's certificate is for another name",
+                CertificateFault::Expired => "the peer's certificate has expired",
+                CertificateFault::NotValidYet => "the peer's certificate is not valid yet",
+                CertificateFault::Revoked => "the peer's certificate was revoked",
+                CertificateFault::Other => "the peer's certificate is not accepted",
+            }),
+            Self::Refused { alert } => {
+                write!(f, "the peer refused it with alert {alert}")?;
+                alert_name(*alert).map_or(Ok(()), |name| write!(f, ", {name}"))
+            }
+            Self::Protocol => f.write_str("the peer does not keep to the protocol"),
+            Self::Local => f.write_str("this side can not go on"),
+        }
+    }
+}
+
+/// The names of alerts that say something to people.
+const fn alert_name(alert: u8) -> Option<&'static str> {
+    Some(match alert {
+        40 => "handshake failure",
+        42 => "bad certificate",
+        43 => "unsupported certificate",
+        44 => "certificate revoked",
+        45 => "certificate expired",
+        46 => "certificate unknown",
+        48 => "unknown certificate authority",
+        49 => "access denied",
+        51 => "decrypt error",
+        70 => "protocol version",
+        80 => "internal error",
+        116 => "certificate required",
+        _ => return None,
+    })
 }
 
 impl CloseReason {
@@ -110,11 +201,13 @@ impl CloseReason {
             Self::SendQueueFull => 21,
             Self::AuthenticationTimeout => 22,
             Self::FrameBeforeAuthentication { .. } => 23,
+            Self::Tls(_) => 24,
+            Self::TlsTruncated => 25,
         }
     }
 
     /// The names of the codes, in their order, as metrics show them.
-    pub const NAMES: [&'static str; 24] = [
+    pub const NAMES: [&'static str; 26] = [
         "peer_closed",
         "peer_truncated",
         "peer_reset",
@@ -139,6 +232,8 @@ impl CloseReason {
         "send_queue_full",
         "authentication_timeout",
         "frame_before_authentication",
+        "tls",
+        "tls_truncated",
     ];
 
     /// The reason's name in [`CloseReason::NAMES`].
@@ -167,6 +262,8 @@ impl CloseReason {
                 | Self::ClosedByPeer { .. }
                 | Self::AuthenticationTimeout
                 | Self::FrameBeforeAuthentication { .. }
+                | Self::Tls(_)
+                | Self::TlsTruncated
         )
     }
 }
@@ -203,6 +300,8 @@ impl fmt::Display for CloseReason {
                     "a frame of {bytes} bytes before the peer has authenticated"
                 )
             }
+            Self::Tls(failure) => write!(f, "TLS failed: {failure}"),
+            Self::TlsTruncated => f.write_str("the peer's stream ended without TLS' own end"),
         }
     }
 }

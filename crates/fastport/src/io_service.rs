@@ -13,6 +13,7 @@ use crate::stats::snapshot::StatsSnapshot;
 use crate::worker::accept::ListenerState;
 use crate::worker::link::{Answers, Command, ServiceShared, WorkerLink};
 use crate::worker::receive::panic_text;
+use crate::worker::secure::{ClientTls, ServerTls};
 use crate::worker::{Peer, Worker};
 use crate::{CloseReason, Error, Handler, Monitor};
 use crossbeam_queue::SegQueue;
@@ -153,12 +154,38 @@ impl IoService {
         address: SocketAddr,
         handler: Arc<dyn Handler>,
     ) -> Result<SocketAddr, Error> {
+        self.listen_with(address, handler, None)
+    }
+
+    /// As [`IoService::listen`], with TLS: connections become sessions when their handshake is
+    /// done. [`ProtectionConfig`](crate::ProtectionConfig) bounds how long that takes and how many
+    /// there are. With a PROXY header, that comes before TLS.
+    ///
+    /// # Errors
+    /// As [`IoService::listen`].
+    #[cfg(feature = "tls")]
+    pub fn listen_tls(
+        &self,
+        address: SocketAddr,
+        handler: Arc<dyn Handler>,
+        tls: &crate::TlsServer,
+    ) -> Result<SocketAddr, Error> {
+        self.listen_with(address, handler, Some(tls.clone()))
+    }
+
+    pub(crate) fn listen_with(
+        &self,
+        address: SocketAddr,
+        handler: Arc<dyn Handler>,
+        tls: Option<ServerTls>,
+    ) -> Result<SocketAddr, Error> {
         self.check_running()?;
         let (reply, answer) = channel();
         let first = self.living().next().ok_or(Error::Stopped)?;
         first.mailbox.post(Command::Listen {
             address,
             handler,
+            tls,
             reply,
         });
         answer.recv().map_err(|_| Error::Stopped)?
@@ -177,6 +204,32 @@ impl IoService {
         handler: Arc<dyn Handler>,
         done: impl FnOnce(Result<Session, CloseReason>) + Send + 'static,
     ) -> Result<(), Error> {
+        self.connect_with(to, handler, None, done)
+    }
+
+    /// As [`IoService::connect`], with TLS: `done` is called when the handshake is done, or with
+    /// [`CloseReason::Tls`] when it failed.
+    ///
+    /// # Errors
+    /// As [`IoService::connect`].
+    #[cfg(feature = "tls")]
+    pub fn connect_tls(
+        &self,
+        to: SocketAddr,
+        handler: Arc<dyn Handler>,
+        tls: &crate::TlsClient,
+        done: impl FnOnce(Result<Session, CloseReason>) + Send + 'static,
+    ) -> Result<(), Error> {
+        self.connect_with(to, handler, Some(tls.clone()), done)
+    }
+
+    pub(crate) fn connect_with(
+        &self,
+        to: SocketAddr,
+        handler: Arc<dyn Handler>,
+        tls: Option<ClientTls>,
+        done: impl FnOnce(Result<Session, CloseReason>) + Send + 'static,
+    ) -> Result<(), Error> {
         self.check_running()?;
         let living = self.living();
         let lightest = living.min_by_key(|link| link.load.load(Ordering::Relaxed));
@@ -186,6 +239,7 @@ impl IoService {
         link.mailbox.post(Command::Connect {
             to,
             handler,
+            tls,
             done: ConnectDone::new(done),
         });
         Ok(())
@@ -472,7 +526,11 @@ fn run_worker<E: Engine>(
 
 /// Has the first worker that lives listen where a dead one did.
 fn bequeath<E: Engine>(listener: ListenerState, heirs: &[Peer<E>]) {
-    let ListenerState { address, handler } = listener;
+    let ListenerState {
+        address,
+        handler,
+        tls,
+    } = listener;
     let Some(heir) = heirs.iter().find(|heir| !heir.link.has_failed()) else {
         return;
     };
@@ -481,6 +539,7 @@ fn bequeath<E: Engine>(listener: ListenerState, heirs: &[Peer<E>]) {
     heir.link.mailbox.post(Command::Listen {
         address,
         handler,
+        tls,
         reply,
     });
 }

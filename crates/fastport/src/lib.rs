@@ -25,10 +25,12 @@ mod session;
 #[doc(hidden)]
 pub mod simulation;
 mod stats;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod worker;
 
 pub use client::{Client, ClientBuilder, ClientError};
-pub use close_reason::CloseReason;
+pub use close_reason::{CertificateFault, CloseReason, TlsFailure};
 pub use config::{
     ConfigError, Dispatch, Profile, ProtectionConfig, ServiceConfig, SessionConfig, Undecodable,
     WaitStrategy, WorkerFailure,
@@ -62,3 +64,5 @@ pub use session::requests::{PeerAnswer, RequestError};
 pub use session::send_policy::SendPolicy;
 pub use stats::handler_times::HandlerTimesSnapshot;
 pub use stats::snapshot::StatsSnapshot;
+#[cfg(feature = "tls")]
+pub use tls::{TlsClient, TlsClientFiles, TlsError, TlsInfo, TlsServer, TlsServerFiles};

@@ -3,6 +3,7 @@
 use crate::config::{Dispatch, SessionConfig};
 use crate::net::router::Router;
 use crate::stats::snapshot::StatsSnapshot;
+use crate::worker::secure::ServerTls;
 use crate::{
     CloseReason, ConfigError, Error, Handler, IoService, Packet, ServiceConfig, Session, StopReport,
 };
@@ -84,6 +85,7 @@ pub struct ServerBuilder {
     config: ServiceConfig,
     router: Router,
     handler: Option<Arc<dyn Handler>>,
+    tls: Option<ServerTls>,
 }
 
 impl ServerBuilder {
@@ -141,6 +143,15 @@ impl ServerBuilder {
     #[must_use]
     pub fn config(mut self, change: impl FnOnce(&mut ServiceConfig)) -> Self {
         change(&mut self.config);
+        self
+    }
+
+    /// Has the server speak TLS, and nothing else; see [`IoService::listen_tls`]. A clone that the
+    /// caller keeps changes the certificate later on.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: crate::TlsServer) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -202,7 +213,7 @@ impl ServerBuilder {
         };
         let address = resolve(self.listen.as_deref().unwrap_or(DEFAULT_ADDRESS))?;
         let service = IoService::start(self.config)?;
-        let address = service.listen(address, handler)?;
+        let address = service.listen_with(address, handler, self.tls)?;
         Ok(Server { service, address })
     }
 }

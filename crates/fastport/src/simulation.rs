@@ -117,7 +117,7 @@ impl<E: Engine> Stepped<E> {
         handler: Arc<dyn Handler>,
     ) -> Result<SocketAddr, Error> {
         let (identity, worker) = &mut self.workers[0];
-        identity.assume(|| worker.on_listen(address, handler))
+        identity.assume(|| worker.on_listen(address, handler, None))
     }
 
     /// Posts a connect to a worker, as `IoService::connect` does.
@@ -134,6 +134,7 @@ impl<E: Engine> Stepped<E> {
         link.mailbox.post(Command::Connect {
             to,
             handler,
+            tls: None,
             done: ConnectDone::new(done),
         });
     }

@@ -14,6 +14,8 @@
 //! | [`receive`] | chunk to packets to handlers |
 //! | [`flush`] | batches to the engine, back-pressure, `on_writable` |
 //! | [`close`] | the one place that decides how a session ends |
+//! | `handshake` | connections until their TLS handshake is done |
+//! | [`secure`] | TLS of the sessions that have it |
 //! | [`proxied`] | connections from a proxy until they say whom they are from |
 //! | [`patience`] | how it waits when there is nothing to do |
 //! | [`turn`] | the loop, timers, stopping |
@@ -24,10 +26,17 @@ pub(crate) mod close;
 pub(crate) mod connect;
 pub(crate) mod events;
 pub(crate) mod flush;
+#[cfg(feature = "tls")]
+pub(crate) mod handshake;
 pub(crate) mod link;
 pub(crate) mod patience;
 pub(crate) mod proxied;
 pub(crate) mod receive;
+#[cfg(feature = "tls")]
+pub(crate) mod secure;
+#[cfg(not(feature = "tls"))]
+#[path = "worker/without_tls.rs"]
+pub(crate) mod secure;
 pub(crate) mod turn;
 
 use crate::config::SessionConfig;
@@ -59,6 +68,9 @@ pub(crate) struct Worker<E: Engine> {
     pub(crate) listeners: BTreeMap<Key, ListenerState>,
     pub(crate) connecting: BTreeMap<Key, Connecting>,
     pub(crate) proxied: BTreeMap<Key, Proxied>,
+    /// TLS of this worker's connections.
+    #[cfg(feature = "tls")]
+    pub(crate) secure: secure::Secure,
     /// Connects that failed and wait for the engine's `Closed`.
     pub(crate) abandoned: BTreeSet<Key>,
     pub(crate) wheel: TimerWheel<Key>,
@@ -136,6 +148,8 @@ impl<E: Engine> Worker<E> {
             listeners: BTreeMap::new(),
             connecting: BTreeMap::new(),
             proxied: BTreeMap::new(),
+            #[cfg(feature = "tls")]
+            secure: secure::Secure::default(),
             abandoned: BTreeSet::new(),
             wheel,
             framer,

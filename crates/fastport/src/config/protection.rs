@@ -45,6 +45,12 @@ pub struct ProtectionConfig {
     pub proxies: AddressSet,
     /// How long a proxy may take to send its header; more than 0. Default 5 s.
     pub proxy_timeout: Duration,
+    /// How long a peer may take for its TLS handshake, also the server that is connected to; more
+    /// than 0. Default 5 s.
+    pub tls_handshake_timeout: Duration,
+    /// TLS handshakes of connections that were accepted which may be in progress at once; further
+    /// connections are closed. 0 is no limit. Default 1,024.
+    pub tls_handshakes_max: usize,
     /// Sessions of one IPv4 address, or of one IPv6 /64; 0 is no limit. Default 64.
     pub address_sessions_max: u32,
     /// New sessions of one IPv4 address or one IPv6 /64. Default 20 a second, 40 at once.
@@ -101,6 +107,8 @@ impl Default for ProtectionConfig {
             trusted: AddressSet::loopback(),
             proxies: AddressSet::default(),
             proxy_timeout: Duration::from_secs(5),
+            tls_handshake_timeout: Duration::from_secs(5),
+            tls_handshakes_max: 1024,
             address_sessions_max: 64,
             address_accept_rate: Rate::new(20, 40),
             accept_rate: Rate::new(2000, 4000),

@@ -104,6 +104,7 @@ impl ProtectionConfig {
         positive("authentication_timeout", self.authentication_timeout)?;
         let most = self.unauthenticated_frame_bytes_max;
         in_range("unauthenticated_frame_bytes_max", most, 4..=65_535)?;
+        positive("handshake_timeout", self.tls_handshake_timeout)?;
         burst("address_accept_burst", self.address_accept_rate)?;
         burst("accept_burst", self.accept_rate)?;
         burst("packet_burst", self.packet_rate)?;
@@ -255,6 +256,8 @@ mod tests {
             wrong(frame(65_536)),
             Some("unauthenticated_frame_bytes_max")
         );
+        let no_time = |c: &mut ServiceConfig| c.protection.tls_handshake_timeout = Duration::ZERO;
+        assert_eq!(wrong(no_time), Some("handshake_timeout"));
         assert_eq!(
             wrong(|c| c.protection.packet_rate.burst = 0),
             Some("packet_burst")

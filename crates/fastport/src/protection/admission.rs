@@ -100,6 +100,13 @@ impl Admission {
         *self.config.write() = Arc::new(config);
     }
 
+    /// How long a TLS handshake may take, and how many there may be; 0 is no limit.
+    #[cfg(feature = "tls")]
+    pub(crate) fn handshake_limits(&self) -> (Duration, usize) {
+        let config = self.config.read();
+        (config.tls_handshake_timeout, config.tls_handshakes_max)
+    }
+
     /// Whether a connection from `address` may become a session. `now` is in nanoseconds. A limit
     /// that is only observed goes to `observe`.
     pub(crate) fn admit(

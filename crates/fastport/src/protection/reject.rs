@@ -26,11 +26,17 @@ pub enum RejectReason {
     Banned,
     /// There are as many sessions as there may be that have not authenticated.
     Unauthenticated,
+    /// The TLS handshake failed, or the peer went away during it.
+    TlsHandshake,
+    /// The TLS handshake was not finished in time.
+    TlsTimeout,
+    /// Too many TLS handshakes are in progress.
+    TlsBusy,
 }
 
 impl RejectReason {
     /// The names of the codes, in their order, as metrics show them.
-    pub const NAMES: [&'static str; 10] = [
+    pub const NAMES: [&'static str; 13] = [
         "full",
         "stopping",
         "denied",
@@ -41,6 +47,9 @@ impl RejectReason {
         "proxy_header",
         "banned",
         "unauthenticated",
+        "tls_handshake",
+        "tls_timeout",
+        "tls_busy",
     ];
 
     /// The reason's number: stable, dense, the index of its counter.
@@ -57,6 +66,9 @@ impl RejectReason {
             Self::ProxyHeader => 7,
             Self::Banned => 8,
             Self::Unauthenticated => 9,
+            Self::TlsHandshake => 10,
+            Self::TlsTimeout => 11,
+            Self::TlsBusy => 12,
         }
     }
 
@@ -79,6 +91,9 @@ impl fmt::Display for RejectReason {
             Self::Memory => "too many bytes are queued",
             Self::Banned => "the address is banned",
             Self::Unauthenticated => "too many have not authenticated",
+            Self::TlsHandshake => "the TLS handshake failed",
+            Self::TlsTimeout => "the TLS handshake was not finished in time",
+            Self::TlsBusy => "too many TLS handshakes are in progress",
             Self::ProxyHeader => "the PROXY header is wrong or late",
         })
     }

@@ -9,7 +9,10 @@ use crate::resume::endpoint::{Endpoint, is_survived};
 use crate::resume::host::RESUME_REFUSED;
 use crate::server::resolve;
 use crate::session::handle::{shared_frame, shared_frame_of};
-use crate::{CloseReason, Error, Handler, IoService, Packet, PacketId, SendError, Session};
+use crate::worker::secure::ClientTls;
+use crate::{
+    CloseReason, Error, Handler, IoService, Packet, PacketId, SendError, Session, TlsFailure,
+};
 use fastport_protocol::bytes::Bytes;
 use fastport_protocol::session::{Handled, Hello, Welcome};
 use parking_lot::{Condvar, Mutex};
@@ -31,6 +34,9 @@ pub struct ReconnectConfig {
     pub replay_bytes_max: usize,
     /// Settings of the client's own worker and its sessions.
     pub service: ServiceConfig,
+    /// The connections have TLS; `None`, the default, is plain.
+    #[cfg(feature = "tls")]
+    pub tls: Option<crate::TlsClient>,
 }
 
 impl Default for ReconnectConfig {
@@ -46,7 +52,18 @@ impl Default for ReconnectConfig {
                 sessions_max: 8,
                 ..ServiceConfig::default()
             },
+            #[cfg(feature = "tls")]
+            tls: None,
         }
+    }
+}
+
+impl ReconnectConfig {
+    fn tls(&self) -> Option<ClientTls> {
+        #[cfg(feature = "tls")]
+        return self.tls.clone();
+        #[cfg(not(feature = "tls"))]
+        None
     }
 }
 
@@ -261,13 +278,12 @@ impl ResumingClient {
         let handler = Arc::new(Connection {
             client: self.clone(),
         });
-        let asked = self
-            .shared
-            .service
-            .connect(address, handler, move |outcome| {
-                // Nobody waits for it when the client is closed meanwhile.
-                let _ = made.send(outcome);
-            });
+        let tls = self.shared.config.tls();
+        let service = &self.shared.service;
+        let asked = service.connect_with(address, handler, tls, move |outcome| {
+            // Nobody waits for it when the client is closed meanwhile.
+            let _ = made.send(outcome);
+        });
         asked.map_err(|_| CloseReason::Stopping)?;
         makes.recv().unwrap_or(Err(CloseReason::Stopping))
     }
@@ -309,6 +325,7 @@ fn may_come_back(reason: CloseReason) -> bool {
                 | CloseReason::ConnectTimeout
                 // The server refused it without a word that says so, or stops: another may start.
                 | CloseReason::Requested
+                | CloseReason::Tls(TlsFailure::Timeout | TlsFailure::Ended)
         )
         || matches!(reason, CloseReason::ClosedByPeer { code }
             if code < 1000 && code != RESUME_REFUSED)

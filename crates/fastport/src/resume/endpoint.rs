@@ -169,6 +169,7 @@ pub(crate) const fn is_survived(reason: CloseReason) -> bool {
         CloseReason::PeerClosed
             | CloseReason::PeerTruncated
             | CloseReason::PeerReset { .. }
+            | CloseReason::TlsTruncated
             | CloseReason::Idle
             | CloseReason::FrameTimeout
             | CloseReason::WriteStalled

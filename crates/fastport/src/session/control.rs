@@ -125,6 +125,7 @@ impl SessionShared {
         match reason {
             CloseReason::PeerClosed
             | CloseReason::PeerTruncated
+            | CloseReason::TlsTruncated
             | CloseReason::PeerReset { .. } => {
                 self.farewell()
                     .map_or(reason, |farewell| CloseReason::ClosedByPeer {

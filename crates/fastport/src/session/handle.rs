@@ -343,6 +343,14 @@ impl Session {
         self.shared.set_traced(traced);
     }
 
+    /// What the session's TLS handshake agreed on, the peer's certificates among it; `None` for a
+    /// session without TLS.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(&self) -> Option<crate::tls::TlsInfo> {
+        self.shared.tls()
+    }
+
     /// Whether [`Session::set_traced`] turned logging on.
     #[must_use]
     pub fn is_traced(&self) -> bool {

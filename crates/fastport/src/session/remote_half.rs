@@ -49,6 +49,9 @@ pub(crate) struct RemoteHalf {
     pub(crate) dropped: u64,
     /// Since when the queue is full, while the policy is to disconnect for that.
     pub(crate) full_since: Option<Moment>,
+    /// What its handshake agreed on.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<Box<crate::tls::TlsInfo>>,
 }
 
 impl RemoteHalf {

@@ -75,7 +75,7 @@ pub(crate) fn release_spares() {
     });
 }
 
-fn take_list() -> Vec<Piece> {
+pub(crate) fn take_list() -> Vec<Piece> {
     MEMORY
         .with(|memory| memory.borrow_mut().lists.pop())
         .unwrap_or_default()

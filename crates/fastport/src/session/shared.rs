@@ -375,6 +375,18 @@ impl SessionShared {
         self.attend();
     }
 
+    /// Keeps what the session's handshake agreed on.
+    #[cfg(feature = "tls")]
+    pub(crate) fn note_tls(&self, info: crate::tls::TlsInfo) {
+        self.remote.lock().get_or_insert_default().tls = Some(Box::new(info));
+    }
+
+    /// What the session's handshake agreed on, if it had one.
+    #[cfg(feature = "tls")]
+    pub(crate) fn tls(&self) -> Option<crate::tls::TlsInfo> {
+        self.remote.lock().as_ref()?.tls.as_deref().cloned()
+    }
+
     /// Why the session ends, once that was asked for.
     pub(crate) fn reason(&self) -> Option<CloseReason> {
         *self.reason.lock()

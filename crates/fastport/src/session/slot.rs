@@ -17,6 +17,7 @@ use crate::protection::packet_rate::SessionMeters;
 use crate::session::carry::Carry;
 use crate::session::handle::Session;
 use crate::session::held::Held;
+use crate::worker::secure::ClientTls;
 use crate::{CloseReason, Handler, SessionConfig};
 use fastport_engine::{Key, Moment};
 use std::net::SocketAddr;
@@ -55,6 +56,8 @@ pub(crate) struct Connecting {
     pub(crate) handler: Arc<dyn Handler>,
     pub(crate) done: ConnectDone,
     pub(crate) deadline: Moment,
+    /// The connection is to have TLS.
+    pub(crate) tls: Option<ClientTls>,
 }
 
 /// How far the life of a session has come.
@@ -93,6 +96,9 @@ pub(crate) struct Slot {
     /// What its address is to the limits.
     pub(crate) standing: Standing,
     pub(crate) send_in_flight: bool,
+    /// The worker has TLS state for it.
+    #[cfg(feature = "tls")]
+    pub(crate) secured: bool,
     /// Heartbeats since something came.
     pub(crate) pings: u8,
     /// The engine reported the connection broken: nothing can be sent.
@@ -133,6 +139,8 @@ impl Slot {
             reading: Reading::Armed,
             standing: Standing::Trusted,
             send_in_flight: false,
+            #[cfg(feature = "tls")]
+            secured: false,
             pings: 0,
             broken: false,
             ending: None,
@@ -146,6 +154,24 @@ impl Slot {
             frame_started: None,
             last_progress: now,
             looked_at: None,
+        }
+    }
+
+    /// Whether the connection has TLS.
+    #[inline]
+    pub(crate) const fn is_secured(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.secured;
+        #[cfg(not(feature = "tls"))]
+        false
+    }
+
+    /// How a session ends whose peer has ended its stream in order.
+    pub(crate) fn end_of_stream(&self) -> CloseReason {
+        if self.carry.is_empty() {
+            CloseReason::PeerClosed
+        } else {
+            CloseReason::PeerTruncated
         }
     }
 

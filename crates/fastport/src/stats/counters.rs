@@ -34,6 +34,7 @@ impl Counter {
 pub(crate) struct WorkerCounters {
     pub(crate) accepted: Counter,
     pub(crate) connected: Counter,
+    pub(crate) tls_handshakes: Counter,
     pub(crate) accept_failures: Counter,
     pub(crate) connect_failures: Counter,
     pub(crate) adopt_failures: Counter,

@@ -19,6 +19,10 @@ pub struct StatsSnapshot {
     pub accepted: u64,
     /// Sessions that connectors made.
     pub connected: u64,
+    /// TLS handshakes that were finished: each made one of those sessions.
+    pub tls_handshakes: u64,
+    /// TLS handshakes of accepted connections that are in progress now.
+    pub tls_in_progress: u64,
     /// Connections closed before they became sessions, by [`RejectReason::code`]; the names are
     /// [`RejectReason::NAMES`].
     pub rejected: [u64; RejectReason::NAMES.len()],
@@ -85,6 +89,8 @@ impl StatsSnapshot {
         let mut sum = Self {
             sessions: service.sessions.load(Ordering::Relaxed) as u64,
             unauthenticated: service.unauthenticated.load(Ordering::Relaxed) as u64,
+            #[cfg(feature = "tls")]
+            tls_in_progress: service.handshakes.load(Ordering::Relaxed) as u64,
             broadcasts: service.broadcasts.get(),
             queued_bytes: service.budget.queued() as u64,
             unhandled: service.unhandled.get(),
@@ -103,6 +109,7 @@ impl StatsSnapshot {
     pub(crate) fn add(&mut self, worker: &WorkerCounters) {
         self.accepted += worker.accepted.get();
         self.connected += worker.connected.get();
+        self.tls_handshakes += worker.tls_handshakes.get();
         self.accept_failures += worker.accept_failures.get();
         self.connect_failures += worker.connect_failures.get();
         self.adopt_failures += worker.adopt_failures.get();

@@ -6,6 +6,7 @@ use crate::session::handle::Session;
 use crate::session::shared::SessionShared;
 use crate::session::slot::Slot;
 use crate::worker::Worker;
+use crate::worker::secure::ServerTls;
 use crate::{Error, Handler, RejectReason};
 use fastport_engine::{CloseMode, Engine, Key, ListenConfig};
 use std::net::SocketAddr;
@@ -16,12 +17,14 @@ use std::sync::{Arc, Weak};
 pub(crate) struct ListenerState {
     pub(crate) address: SocketAddr,
     pub(crate) handler: Arc<dyn Handler>,
+    pub(crate) tls: Option<ServerTls>,
 }
 
 /// A connection on its way to the worker that will own it.
 pub(crate) struct Adoption<E: Engine> {
     pub(crate) socket: E::Accepted,
     pub(crate) handler: Arc<dyn Handler>,
+    pub(crate) tls: Option<ServerTls>,
 }
 
 impl<E: Engine> Worker<E> {
@@ -29,6 +32,7 @@ impl<E: Engine> Worker<E> {
         &mut self,
         address: SocketAddr,
         handler: Arc<dyn Handler>,
+        tls: Option<ServerTls>,
     ) -> Result<SocketAddr, Error> {
         if self.stopping.is_some() {
             return Err(Error::Stopped);
@@ -41,8 +45,12 @@ impl<E: Engine> Worker<E> {
             socket: self.link.service.socket_options().clone(),
         };
         let (key, address) = self.engine.listen(&on)?;
-        self.listeners
-            .insert(key, ListenerState { address, handler });
+        let state = ListenerState {
+            address,
+            handler,
+            tls,
+        };
+        self.listeners.insert(key, state);
         let listeners = &self.link.service.listeners;
         listeners.fetch_add(1, Ordering::AcqRel);
         tracing::info!(%address, engine = E::NAME, worker = self.link.index, "listening");
@@ -54,7 +62,7 @@ impl<E: Engine> Worker<E> {
         let Some(state) = self.listeners.get(&listener) else {
             return;
         };
-        let handler = state.handler.clone();
+        let (handler, tls) = (state.handler.clone(), state.tls.clone());
         if self.lets_nobody_in() {
             self.link.counters.count_rejected(RejectReason::Stopping);
             return;
@@ -69,7 +77,11 @@ impl<E: Engine> Worker<E> {
             tracing::debug!(max, "connection refused: full");
             return;
         }
-        let adoption = Adoption { socket, handler };
+        let adoption = Adoption {
+            socket,
+            handler,
+            tls,
+        };
         let alive = self.peers.iter().filter(|peer| !peer.link.has_failed());
         let lightest = alive.min_by_key(|peer| peer.link.load.load(Ordering::Relaxed));
         let Some(peer) = lightest else {
@@ -117,7 +129,11 @@ impl<E: Engine> Worker<E> {
     }
 
     fn on_adoption(&mut self, adoption: Adoption<E>) {
-        let Adoption { socket, handler } = adoption;
+        let Adoption {
+            socket,
+            handler,
+            tls,
+        } = adoption;
         if self.lets_nobody_in() {
             self.link.counters.count_rejected(RejectReason::Stopping);
             self.forget_one();
@@ -131,9 +147,9 @@ impl<E: Engine> Worker<E> {
         };
         match self.engine.peer_address(key) {
             Ok(peer) if service.config.protection.proxies.contains(peer.ip()) => {
-                self.await_header(key, peer, handler);
+                self.await_header(key, peer, handler, tls);
             }
-            Ok(peer) => self.admit(key, peer, handler),
+            Ok(peer) => self.admit(key, peer, handler, tls),
             Err(error) => {
                 // The peer has gone already: nobody would see this session.
                 self.drop_connection(key);
@@ -142,8 +158,15 @@ impl<E: Engine> Worker<E> {
         }
     }
 
-    /// Makes a session of a connection from `peer`, if it may have one.
-    pub(crate) fn admit(&mut self, key: Key, peer: SocketAddr, handler: Arc<dyn Handler>) {
+    /// Makes a session of a connection from `peer`, if it may have one; with TLS that takes a
+    /// handshake first.
+    pub(crate) fn admit(
+        &mut self,
+        key: Key,
+        peer: SocketAddr,
+        handler: Arc<dyn Handler>,
+        tls: Option<ServerTls>,
+    ) {
         let service = self.link.service.clone();
         let now = self.now().nanoseconds();
         let counters = &self.link.counters;
@@ -157,8 +180,9 @@ impl<E: Engine> Worker<E> {
         let admitted = service.admission.admit(peer.ip(), now, |reason| {
             counters.count_observed(reason);
         });
-        match admitted {
-            Ok(standing) => {
+        match (admitted, tls) {
+            (Ok(standing), Some(tls)) => self.begin_inbound(key, peer, handler, standing, &tls),
+            (Ok(standing), None) => {
                 self.link.counters.accepted.add(1);
                 let mut slot = self.make_slot(key, peer, handler, true);
                 slot.standing = standing;
@@ -167,7 +191,7 @@ impl<E: Engine> Worker<E> {
                 }
                 self.begin_session(slot);
             }
-            Err(reason) => {
+            (Err(reason), _) => {
                 if authenticates {
                     service.forget_unauthenticated();
                 }

@@ -63,7 +63,9 @@ impl<E: Engine> Worker<E> {
         if slot.broken {
             self.close_now(slot, CloseMode::Abort);
         } else if !slot.send_in_flight && slot.session.shared().is_drained() {
-            if slot.reading == Reading::Finished {
+            if slot.is_secured() && self.ends_stream(slot) {
+                // On its way: this is called again when it is sent.
+            } else if slot.reading == Reading::Finished {
                 self.close_now(slot, CloseMode::Orderly);
             } else {
                 self.engine.shutdown_write(slot.key);

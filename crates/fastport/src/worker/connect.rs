@@ -3,6 +3,7 @@
 use crate::session::slot::{ConnectDone, Connecting};
 use crate::worker::Worker;
 use crate::worker::receive::{drop_panic, note_panic};
+use crate::worker::secure::ClientTls;
 use crate::{CloseReason, Handler};
 use fastport_engine::{CloseMode, Engine, EngineError, Key};
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ impl<E: Engine> Worker<E> {
         &mut self,
         to: SocketAddr,
         handler: Arc<dyn Handler>,
+        tls: Option<ClientTls>,
         done: ConnectDone,
     ) {
         if self.stopping.is_some() {
@@ -33,6 +35,7 @@ impl<E: Engine> Worker<E> {
                         handler,
                         done,
                         deadline,
+                        tls,
                     },
                 );
             }
@@ -50,12 +53,15 @@ impl<E: Engine> Worker<E> {
     }
 
     pub(crate) fn on_connected(&mut self, key: Key) {
-        let Some(Connecting {
-            to, handler, done, ..
-        }) = self.connecting.remove(&key)
-        else {
+        let Some(mut connecting) = self.connecting.remove(&key) else {
             return;
         };
+        if let Some(tls) = connecting.tls.take() {
+            return self.begin_outbound(key, connecting, &tls);
+        }
+        let Connecting {
+            to, handler, done, ..
+        } = connecting;
         self.link.counters.connected.add(1);
         let slot = self.make_slot(key, to, handler, false);
         // A panic of the application's ends its session, not the worker.
@@ -80,7 +86,7 @@ impl<E: Engine> Worker<E> {
 }
 
 /// Tells the application that there is no session. A panic of its is logged; the worker lives.
-fn tell_failed(done: ConnectDone, reason: CloseReason) {
+pub(crate) fn tell_failed(done: ConnectDone, reason: CloseReason) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| done.call(Err(reason)))) {
         drop_panic("the callback of a connect panicked", panic);
     }

@@ -7,8 +7,8 @@ use crate::session::shared::TRACE;
 use crate::session::slot::{Phase, Reading, Slot};
 use crate::worker::Worker;
 use crate::worker::receive::note_panic;
-use crate::{CloseReason, RejectReason};
-use fastport_buffer::SendBatch;
+use crate::{CloseReason, RejectReason, TlsFailure};
+use fastport_buffer::{Chunk, SendBatch};
 use fastport_engine::{CloseMode, Engine, Event, Key, SendFailure};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,18 +16,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 impl<E: Engine> Worker<E> {
     pub(crate) fn on_event(&mut self, event: Event<E::Accepted>) {
         match event {
-            Event::Received { key, chunk } => match self.slots.get(key.index()) {
-                Some(Some(slot)) if slot.key == key => {
-                    self.with_slot(key, |worker, slot| worker.on_received(slot, chunk));
-                }
-                _ => self.on_unclaimed(key, chunk),
-            },
+            Event::Received { key, chunk } => self.on_bytes(key, chunk),
             Event::Sent { key, batch, result } => self.on_sent(key, batch, result),
             Event::Accepted { listener, socket } => self.on_accepted(listener, socket),
             Event::AcceptFailed { error, .. } => self.on_accept_failed(&error),
             Event::Connected { key } => self.on_connected(key),
             Event::PeerFinished { key } => {
                 self.refuse_proxied(key, RejectReason::ProxyHeader);
+                self.end_handshake(key, TlsFailure::Ended);
                 self.with_slot(key, |worker, slot| worker.on_peer_finished(slot));
             }
             // `Reading::Paused` was set when the pause was asked for: until this event what comes
@@ -35,6 +31,16 @@ impl<E: Engine> Worker<E> {
             Event::RecvPaused { .. } => {}
             Event::Failed { key, error } => self.on_failed(key, &error),
             Event::Closed { key } => self.on_closed(key),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn on_bytes(&mut self, key: Key, chunk: Chunk) {
+        match self.slots.get(key.index()) {
+            Some(Some(slot)) if slot.key == key => {
+                self.with_slot(key, |worker, slot| worker.on_received(slot, chunk));
+            }
+            _ => self.on_unclaimed(key, chunk),
         }
     }
 
@@ -46,6 +52,7 @@ impl<E: Engine> Worker<E> {
             .as_ref()
             .map_or_else(|failure| failure.sent, |()| bytes);
         self.link.counters.bytes_out.add(sent as u64);
+        self.on_handshake_sent(key, result.is_ok());
         self.with_slot(key, |worker, slot| {
             slot.send_in_flight = false;
             slot.last_progress = worker.now();
@@ -76,10 +83,10 @@ impl<E: Engine> Worker<E> {
         slot.reading = Reading::Finished;
         match slot.phase {
             Phase::Open => {
-                let reason = if slot.carry.is_empty() {
-                    CloseReason::PeerClosed
+                let reason = if slot.is_secured() && self.is_cut_off(slot) {
+                    CloseReason::TlsTruncated
                 } else {
-                    CloseReason::PeerTruncated
+                    slot.end_of_stream()
                 };
                 self.end_when_handled(slot, reason);
             }
@@ -110,6 +117,7 @@ impl<E: Engine> Worker<E> {
             return;
         }
         self.refuse_proxied(key, RejectReason::ProxyHeader);
+        self.end_handshake(key, TlsFailure::Ended);
         self.with_slot(key, |worker, slot| worker.break_off(slot, error));
     }
 
@@ -146,6 +154,7 @@ impl<E: Engine> Worker<E> {
         let shared = slot.session.shared().clone();
         let reason = shared.reason().unwrap_or(CloseReason::WorkerFailed);
         slot.carry.clear();
+        self.forget_secured(&slot);
         shared.clear_queues();
         shared.publish_local(0);
         self.link.audience.with(|audience| {

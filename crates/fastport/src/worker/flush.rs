@@ -4,6 +4,7 @@ use crate::dispatch::strand::Work;
 use crate::session::slot::{Phase, Reading, Slot};
 use crate::worker::{Worker, attention};
 use crate::{CloseReason, SendPolicy};
+use fastport_buffer::SendBatch;
 use fastport_engine::{Engine, Key};
 
 impl<E: Engine> Worker<E> {
@@ -56,6 +57,9 @@ impl<E: Engine> Worker<E> {
         if slot.send_in_flight || slot.broken || slot.phase == Phase::Closing {
             return;
         }
+        if slot.is_secured() {
+            return self.flush_secured(slot);
+        }
         let shared = slot.session.shared();
         let batch = shared.local.with(|queue| {
             let batch = queue.pieces.take_batch();
@@ -66,11 +70,17 @@ impl<E: Engine> Worker<E> {
         let Some(batch) = batch.filter(|batch| !batch.is_empty()) else {
             return;
         };
+        self.hand_over(slot, batch);
+    }
+
+    /// Gives the engine a batch, which counts as in flight already.
+    #[inline]
+    pub(crate) fn hand_over(&mut self, slot: &mut Slot, batch: SendBatch) {
         slot.send_in_flight = true;
         slot.last_progress = self.now();
         self.link.counters.sends.add(1);
         self.engine.send(slot.key, batch);
-        let limit = shared.context.config.write_stall_timeout;
+        let limit = slot.config().write_stall_timeout;
         let stalled_at = slot.last_progress + limit;
         if !limit.is_zero() && slot.looked_at.is_none_or(|at| stalled_at < at) {
             self.file_deadline(slot);

@@ -11,6 +11,7 @@ use crate::session::handle::{Session, SessionId};
 use crate::session::registry::Registry;
 use crate::session::slot::ConnectDone;
 use crate::stats::counters::{Counter, WorkerCounters};
+use crate::worker::secure::{ClientTls, ServerTls};
 use crate::{Error, Handler, RejectReason};
 use fastport_buffer::OwnerCell;
 use fastport_engine::{Clock, Mailbox, SocketOptions};
@@ -30,12 +31,14 @@ pub(crate) enum Command {
     Listen {
         address: SocketAddr,
         handler: Arc<dyn Handler>,
+        tls: Option<ServerTls>,
         reply: Sender<Result<SocketAddr, Error>>,
     },
     /// Start to connect.
     Connect {
         to: SocketAddr,
         handler: Arc<dyn Handler>,
+        tls: Option<ClientTls>,
         done: ConnectDone,
     },
     /// Sessions that begin from now on have these limits and times.
@@ -157,6 +160,9 @@ pub(crate) struct ServiceShared {
     pub(crate) sessions: AtomicUsize,
     /// Listeners of all workers that are open. Workers that stop let in who waits there first.
     pub(crate) listeners: AtomicUsize,
+    /// TLS handshakes of accepted connections, over all workers.
+    #[cfg(feature = "tls")]
+    pub(crate) handshakes: AtomicUsize,
     /// Held while something is cast to everyone.
     pub(crate) casting: Mutex<()>,
     /// Messages that were encoded once for many sessions.
@@ -189,6 +195,8 @@ impl ServiceShared {
             unauthenticated: AtomicUsize::new(0),
             sessions: AtomicUsize::new(0),
             listeners: AtomicUsize::new(0),
+            #[cfg(feature = "tls")]
+            handshakes: AtomicUsize::new(0),
             casting: Mutex::new(()),
             broadcasts: Counter::default(),
             links: OnceLock::new(),

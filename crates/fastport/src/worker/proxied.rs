@@ -6,6 +6,7 @@
 
 use crate::protection::proxy_header::{HEADER_BYTES_MAX, Parsed, parse};
 use crate::worker::Worker;
+use crate::worker::secure::ServerTls;
 use crate::{Handler, RejectReason};
 use fastport_buffer::Chunk;
 use fastport_engine::{Engine, Key, Moment};
@@ -15,6 +16,7 @@ use std::sync::Arc;
 /// A connection whose header is not complete.
 pub(crate) struct Proxied {
     handler: Arc<dyn Handler>,
+    tls: Option<ServerTls>,
     proxy: SocketAddr,
     deadline: Moment,
     /// What came of it.
@@ -23,7 +25,13 @@ pub(crate) struct Proxied {
 
 impl<E: Engine> Worker<E> {
     /// Waits for the header of a connection from a proxy.
-    pub(crate) fn await_header(&mut self, key: Key, proxy: SocketAddr, handler: Arc<dyn Handler>) {
+    pub(crate) fn await_header(
+        &mut self,
+        key: Key,
+        proxy: SocketAddr,
+        handler: Arc<dyn Handler>,
+        tls: Option<ServerTls>,
+    ) {
         let deadline = self.now() + self.link.service.config.protection.proxy_timeout;
         self.wheel.insert(deadline, key);
         let header = Vec::new();
@@ -31,6 +39,7 @@ impl<E: Engine> Worker<E> {
             key,
             Proxied {
                 handler,
+                tls,
                 proxy,
                 deadline,
                 header,
@@ -39,10 +48,10 @@ impl<E: Engine> Worker<E> {
         self.engine.arm_recv(key);
     }
 
-    /// Bytes for a connection that is no session: part of a header, or nobody's.
+    /// Bytes for a connection that is no session: part of a header or of a handshake, or nobody's.
     pub(crate) fn on_unclaimed(&mut self, key: Key, mut chunk: Chunk) {
         let Some(proxied) = self.proxied.get_mut(&key) else {
-            return self.engine.recycle(chunk);
+            return self.on_handshake_received(key, chunk);
         };
         let before = proxied.header.len();
         let room = HEADER_BYTES_MAX - before;
@@ -60,13 +69,13 @@ impl<E: Engine> Worker<E> {
             return;
         };
         let client = header.client.unwrap_or(proxied.proxy);
-        self.admit(key, client, proxied.handler);
+        self.admit(key, client, proxied.handler, proxied.tls);
         // The header ends in this chunk: without it there was none.
         chunk.advance(header.bytes - before);
         if chunk.is_empty() || self.abandoned.contains(&key) {
             self.engine.recycle(chunk);
         } else {
-            self.with_slot(key, |worker, slot| worker.on_received(slot, chunk));
+            self.on_bytes(key, chunk);
         }
     }
 

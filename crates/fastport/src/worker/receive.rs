@@ -40,6 +40,16 @@ impl<E: Engine> Worker<E> {
         slot.session.shared().bytes_in.add(chunk.len() as u64);
         let now = slot.last_received.nanoseconds();
         slot.session.shared().note_received(now);
+        if slot.is_secured() && slot.ending.is_none() && slot.takes_input() {
+            self.on_cipher(slot, chunk);
+        } else {
+            self.take_in(slot, chunk);
+        }
+    }
+
+    /// Plain bytes for a session: parsed now, or held behind others.
+    #[inline]
+    pub(crate) fn take_in(&mut self, slot: &mut Slot, chunk: Chunk) {
         if slot.ending.is_some() || !slot.takes_input() {
             self.engine.recycle(chunk);
         } else if slot.held.is_empty() {

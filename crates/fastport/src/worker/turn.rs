@@ -135,12 +135,18 @@ impl<E: Engine> Worker<E> {
             Command::Listen {
                 address,
                 handler,
+                tls,
                 reply,
             } => {
                 // The asker may have given up; the listener then lives until the service stops.
-                let _ = reply.send(self.on_listen(address, handler));
+                let _ = reply.send(self.on_listen(address, handler, tls));
             }
-            Command::Connect { to, handler, done } => self.on_connect(to, handler, done),
+            Command::Connect {
+                to,
+                handler,
+                tls,
+                done,
+            } => self.on_connect(to, handler, tls, done),
             Command::Reload(config) => self.session_config = config,
             Command::Ping(answers) => answers.add(),
             Command::Fail => {
@@ -191,6 +197,9 @@ impl<E: Engine> Worker<E> {
                 .is_some_and(|connecting| connecting.deadline <= now)
             {
                 self.abandon_connect(key, CloseReason::ConnectTimeout);
+                continue;
+            }
+            if self.end_late_handshake(key, now) {
                 continue;
             }
             if self.is_header_late(key, now) {
@@ -289,6 +298,7 @@ impl<E: Engine> Worker<E> {
             stopping.turns_left -= 1;
             if stopping.turns_left == 0 {
                 self.refuse_all_proxied(RejectReason::Stopping);
+                self.end_all_handshakes(CloseReason::Stopping);
                 self.for_each_slot(|worker, slot| {
                     worker.end_when_handled(slot, CloseReason::Stopping);
                 });
@@ -346,6 +356,7 @@ impl<E: Engine> Worker<E> {
             self.abandon_connect(key, CloseReason::WorkerFailed);
         }
         self.refuse_all_proxied(RejectReason::Stopping);
+        self.end_all_handshakes(CloseReason::WorkerFailed);
         let me = self.link.index;
         self.peers[me].abandon_adoptions();
         // Sessions in there hold the worker.
