@@ -3,8 +3,9 @@
 //!
 //! What must come of it is kept beside it, by means that know nothing of the session layer:
 //!
-//! * the handler sees the frames that a byte-by-byte reader finds, in order, and no other;
-//! * the peer reads what `send` took, in order, and no other;
+//! * the handler sees the frames that a byte-by-byte reader finds, in order, and no other, but for
+//!   those that session layers exchange;
+//! * the peer reads what `send` took, in order, and no other, but for answers to heartbeats;
 //! * `on_accepted` is first, `on_disconnected` last and once, and nothing is delivered after an end
 //!   was asked for;
 //! * the reason of the end is one that what happened can give;
