@@ -267,9 +267,12 @@ impl Peer {
         self.stream.write_all(bytes).expect("a write");
     }
 
-    /// Writes, unless the stream has ended. Whether it had not.
-    pub(crate) fn stream_takes(&mut self, bytes: &[u8]) -> bool {
+    /// Whether `bytes` come back: not when the stream has ended.
+    pub(crate) fn echoes(&mut self, bytes: &[u8]) -> bool {
+        let mut back = vec![0; bytes.len()];
         self.stream.write_all(bytes).is_ok()
+            && self.stream.read_exact(&mut back).is_ok()
+            && back == bytes
     }
 
     pub(crate) fn send(&mut self, payload: &[u8]) {

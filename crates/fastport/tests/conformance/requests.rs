@@ -56,6 +56,8 @@ impl Handler for Asking {
         if packet.payload() == b"ask" {
             let events = self.events.lock().unwrap().clone();
             ask(session, self.limit, events).unwrap();
+        } else if packet.payload() == b"say" {
+            let _ = session.send_bytes(ID, b"said").unwrap();
         }
     }
 
@@ -148,6 +150,10 @@ pub(crate) fn answers_find_the_servers_requests(setup: Setup) {
 pub(crate) fn a_request_to_the_client_has_a_time_limit(setup: Setup) {
     let (server, seen) = asking(setup, Duration::from_millis(300));
     let mut peer = Peer::connect(server.local_address());
+    // What was sent before has time limits of its own, which are longer.
+    peer.send(b"say");
+    assert_eq!(next(&seen), Event::Packet(b"say".to_vec()));
+    assert_eq!(peer.receive(), b"said");
     peer.send(b"ask");
     assert_eq!(next(&seen), Event::Packet(b"ask".to_vec()));
     let request = asked(&mut peer);

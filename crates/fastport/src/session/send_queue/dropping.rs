@@ -155,6 +155,7 @@ mod tests {
             bytes: usize,
         },
         Share {
+            count: usize,
             bytes: usize,
         },
         Forward {
@@ -181,7 +182,9 @@ mod tests {
         prop_oneof![
             4 => (any::<bool>(), size.clone())
                 .prop_map(|(remote, bytes)| Step::Encode { remote, bytes }),
-            2 => size.clone().prop_map(|bytes| Step::Share { bytes }),
+            2 => size.clone().prop_map(|bytes| Step::Share { count: 1, bytes }),
+            // More pieces than a batch takes.
+            1 => (200usize..300).prop_map(|count| Step::Share { count, bytes: 5 }),
             1 => (1usize..20).prop_map(|frames| Step::Forward { frames }),
             4 => (any::<bool>(), 0u64..5, size)
                 .prop_map(|(remote, key, bytes)| Step::Keyed { remote, key, bytes }),
@@ -239,11 +242,13 @@ mod tests {
                 encode(pieces, &frame(number, bytes));
                 oracle.push((frame(number, bytes), None));
             }
-            Step::Share { bytes } => {
+            Step::Share { count, bytes } => {
                 let shared = SharedFrame::from(frame(number, bytes));
-                let all = 0..shared.len();
-                pieces.push(Piece::Shared(shared, all));
-                oracle.push((frame(number, bytes), None));
+                for _ in 0..count {
+                    let all = 0..shared.len();
+                    pieces.push(Piece::Shared(shared.clone(), all));
+                    oracle.push((frame(number, bytes), None));
+                }
             }
             Step::Forward { frames } => {
                 forward(pieces, oracle, chunk, &forwarded(), frames);
