@@ -10,6 +10,8 @@ pub(crate) struct Contestant {
     pub(crate) kind: ServerKind,
     pub(crate) workers: usize,
     pub(crate) beside: Beside,
+    /// Sessions of a worker that are direct descriptors.
+    pub(crate) direct: usize,
 }
 
 /// What the server has to do beside the load that is measured.
@@ -29,6 +31,7 @@ impl Contestant {
             kind,
             workers: 1,
             beside: Beside::Nothing,
+            direct: 0,
         }
     }
 
@@ -37,6 +40,9 @@ impl Contestant {
         let mut name = self.kind.name().to_owned();
         if self.workers > 1 {
             name.push_str(&format!(", {} workers", self.workers));
+        }
+        if self.direct > 0 {
+            name.push_str(", direct descriptors");
         }
         match self.beside {
             Beside::Nothing => {}
@@ -50,7 +56,7 @@ impl Contestant {
 impl FromStr for Contestant {
     type Err = String;
 
-    /// `SERVER[:workers=N][:idle=N][:blocked]`.
+    /// `SERVER[:workers=N][:direct=N][:idle=N][:blocked]`.
     fn from_str(text: &str) -> Result<Self, String> {
         let mut parts = text.split(':');
         let server = parts.next().unwrap_or_default();
@@ -65,9 +71,10 @@ impl FromStr for Contestant {
         let count = |text: &str| text.parse().ok().filter(|count| *count > 0);
         for part in parts {
             let (key, value) = part.split_once('=').unwrap_or((part, ""));
-            let refused = || format!("{part}: write workers=N, idle=N or blocked");
+            let refused = || format!("{part}: write workers=N, direct=N, idle=N or blocked");
             match key {
                 "workers" => contestant.workers = count(value).ok_or_else(refused)?,
+                "direct" => contestant.direct = count(value).ok_or_else(refused)?,
                 "idle" => contestant.beside = Beside::Idle(count(value).ok_or_else(refused)?),
                 "blocked" if value.is_empty() => contestant.beside = Beside::Blocked,
                 _ => return Err(refused()),
@@ -75,6 +82,9 @@ impl FromStr for Contestant {
         }
         if contestant.workers > 1 && !kind.has_workers() {
             return Err(format!("{server} has one thread"));
+        }
+        if contestant.direct > 0 && !kind.is_fastport() {
+            return Err(format!("{server} has no such setting"));
         }
         if contestant.beside == Beside::Blocked && kind != ServerKind::FastportLibrary {
             return Err("only fastport-library has a handler that blocks".to_owned());
@@ -94,6 +104,9 @@ mod tests {
         let two: Contestant = "tokio:workers=2:idle=9".parse().unwrap();
         assert_eq!((two.workers, two.beside), (2, Beside::Idle(9)));
         assert_eq!(two.name(), "tokio multi-thread, 2 workers, 9 idle beside");
+        let direct: Contestant = "fastport-io-uring:direct=9".parse().unwrap();
+        assert_eq!(direct.direct, 9);
+        assert_eq!(direct.name(), "FastPort io_uring, direct descriptors");
     }
 
     #[test]
@@ -104,6 +117,7 @@ mod tests {
             "tokio:threads=2",
             "compio:workers=2",
             "tokio:blocked",
+            "limit:direct=9",
         ] {
             assert!(text.parse::<Contestant>().is_err(), "{text}");
         }

@@ -85,7 +85,8 @@ impl ServerKind {
         !matches!(self, Self::Compio | Self::Monoio | Self::Asio)
     }
 
-    const fn is_fastport(self) -> bool {
+    /// Whether it is the program `fastport`.
+    pub(crate) const fn is_fastport(self) -> bool {
         matches!(
             self,
             Self::FastportIoUring
@@ -166,6 +167,8 @@ impl Programs {
         if kind.is_fastport() {
             command.args(["server", "--workers", &workers, "--log", "warn"]);
             command.args(["--max-sessions", "20000", "--idle-timeout", "0"]);
+            let direct = contestant.direct.to_string();
+            command.env("FASTPORT_ENGINE_DIRECT_DESCRIPTORS", direct);
         } else if kind == ServerKind::FastportLibrary {
             command.args(["--workers", &workers]);
         } else if kind.has_workers() {

@@ -9,24 +9,59 @@ fn config() -> EngineConfig {
     }
 }
 
+/// Connects clients, and gets their sockets without adopting them.
+fn accept(rig: &mut Rig, count: usize) -> (Vec<OwnedFd>, Vec<TcpStream>) {
+    let clients: Vec<_> = (0..count)
+        .map(|_| TcpStream::connect(rig.address).unwrap())
+        .collect();
+    let mut sockets = Vec::new();
+    while sockets.len() < count {
+        if let Event::Accepted { socket, .. } = rig.event() {
+            sockets.push(socket);
+        }
+    }
+    (sockets, clients)
+}
+
 #[test]
 fn a_half_close_does_not_reach_the_next_connection_of_its_place() {
+    const COUNT: usize = 90;
     let mut rig = Rig::new(&config());
-    for _ in 0..100 {
-        let (key, mut client) = rig.session();
-        rig.engine.arm_recv(key);
-        rig.engine.submit().unwrap();
-        // A thread of the kernel's carries it out, when it comes to it.
-        rig.engine.shutdown_write(key);
-        rig.close(key);
-        assert_eq!(client.read(&mut [0; 8]).unwrap(), 0);
-        let (next, mut client) = rig.session();
-        assert_eq!(next.index(), key.index(), "the place is used again");
-        rig.engine.arm_recv(next);
-        rig.engine.send(next, batch(b"alive"));
-        assert!(matches!(rig.event(), Event::Sent { result: Ok(()), .. }));
-        client.read_exact(&mut [0; 5]).unwrap();
-        rig.close(next);
+    let options = SocketOptions::default();
+    let mut keys = Vec::new();
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        let (mut sockets, mut clients) = accept(&mut rig, COUNT);
+        // A thread of the kernel's carries half-closes out, one after the other, when it comes to
+        // them; meanwhile the places are to be had.
+        for key in keys.drain(..) {
+            rig.engine.shutdown_write(key);
+            rig.engine.close(key, CloseMode::Orderly);
+        }
+        while let Some(socket) = sockets.pop() {
+            let key = rig.engine.adopt(socket, &options).unwrap();
+            rig.engine.arm_recv(key);
+            keys.push(key);
+            // The listener is one of them.
+            while rig.engine.open_keys() > COUNT + 1 {
+                assert!(matches!(rig.event(), Event::Closed { .. }));
+            }
+        }
+        for key in &keys {
+            rig.engine.send(*key, batch(b"alive"));
+        }
+        for _ in 0..COUNT {
+            let event = rig.event();
+            assert!(
+                matches!(event, Event::Sent { result: Ok(()), .. }),
+                "{event:?}"
+            );
+        }
+        for client in &mut clients {
+            client.read_exact(&mut [0; 5]).unwrap();
+        }
+        // Those that were there before have all been closed.
+        drop(std::mem::replace(&mut held, clients));
     }
     assert_eq!(rig.drain(), Drained::Clean);
 }
