@@ -165,6 +165,7 @@ macro_rules! mount {
                 operating: a_page_by_number_begins_where_a_walk_would,
                 operating: a_banned_address_begins_no_session_until_the_ban_ends,
                 operating: the_time_of_handlers_is_told,
+                operating: frames_in_two_parts_are_timed,
                 faults: a_reset_in_every_state_ends_the_session_once,
                 faults: the_end_behind_unread_bytes_comes_after_their_answers,
                 faults: a_storm_of_connections_leaves_nothing,

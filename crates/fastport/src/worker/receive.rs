@@ -12,6 +12,7 @@ use crate::protection::packet_rate::{SessionMeters, Verdict};
 use crate::session::control::deliver;
 use crate::session::handle::Session;
 use crate::session::slot::Slot;
+use crate::stats::handler_times::Sampler;
 use crate::worker::Worker;
 use crate::{CloseReason, Packet, PacketId};
 use fastport_buffer::Chunk;
@@ -91,9 +92,15 @@ impl<E: Engine> Worker<E> {
         };
         let packets = slot.session.shared().packets_in.get() - before;
         self.link.counters.packets_in.add(packets);
-        if let Some(began) = began.filter(|_| packets > 0) {
-            let times = &self.link.counters.handler_times;
-            times.record(began.elapsed(), packets);
+        match began {
+            Some(began) if packets > 0 => {
+                let times = &self.link.counters.handler_times;
+                times.record(began.elapsed(), packets);
+            }
+            // A part of a frame is no sample: what comes next is timed in its place. Otherwise a
+            // peer that sends each frame in two parts would never be timed.
+            Some(_) => self.sampler = Sampler::default(),
+            None => {}
         }
         match parsed {
             Parsed::All => self.engine.recycle(chunk),

@@ -177,3 +177,20 @@ pub(crate) fn the_time_of_handlers_is_told(setup: Setup) {
     };
     assert!(times.quantile(0.99) >= SLOW && times.total() >= SLOW);
 }
+
+/// Batches are timed one in so many, and a part of a frame is none of them.
+pub(crate) fn frames_in_two_parts_are_timed(setup: Setup) {
+    let host = setup.echo();
+    let mut peer = host.connect();
+    let frame = super::harness::frame(ID, b"in two parts");
+    for number in 0..40 {
+        peer.write(&frame[..5]);
+        let received = number * frame.len() as u64 + 5;
+        while host.server.stats().bytes_in < received {
+            std::thread::yield_now();
+        }
+        peer.write(&frame[5..]);
+        assert_eq!(peer.receive(), b"in two parts");
+    }
+    assert!(host.server.stats().handler_times.samples() > 0);
+}
