@@ -122,3 +122,11 @@ conformance!(iocp_overlapped: crate::variants::Overlapped);
 conformance!(iocp_skipping: crate::variants::Skipping);
 #[cfg(windows)]
 conformance!(iocp_overlapped_skipping: crate::variants::OverlappedSkipping);
+
+// The same with benign faults above the engine: late, in parts, and woken for nothing.
+#[cfg(unix)]
+conformance!(faulty_poll: fastport_testkit::FaultyEngine<fastport_engine::PollEngine, 1>);
+#[cfg(target_os = "linux")]
+conformance!(faulty_uring: fastport_testkit::FaultyEngine<fastport_engine::UringEngine, 2>);
+#[cfg(windows)]
+conformance!(faulty_iocp: fastport_testkit::FaultyEngine<fastport_engine::IocpEngine, 3>);

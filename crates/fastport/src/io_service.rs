@@ -83,18 +83,22 @@ impl IoService {
         if config.engine.is_none() && choice.kind == EngineKind::Poll {
             tracing::info!(reason = %choice.reason, "using the poll engine");
         }
-        let pool = match config.dispatch {
-            Dispatch::Inline => None,
-            Dispatch::Pool { workers } => Some(EventPool::start(workers)?),
-        };
-        let shared = Arc::new(ServiceShared::new(config, pool, Instant::now()));
         match choice.kind {
             #[cfg(target_os = "linux")]
-            EngineKind::IoUring => Self::launch::<fastport_engine::UringEngine>(shared, choice),
+            EngineKind::IoUring => {
+                let open = |_, config: &_| fastport_engine::UringEngine::open(config);
+                Self::launch(config, choice, open)
+            }
             #[cfg(windows)]
-            EngineKind::Iocp => Self::launch::<fastport_engine::IocpEngine>(shared, choice),
+            EngineKind::Iocp => {
+                let open = |_, config: &_| fastport_engine::IocpEngine::open(config);
+                Self::launch(config, choice, open)
+            }
             #[cfg(unix)]
-            EngineKind::Poll => Self::launch::<fastport_engine::PollEngine>(shared, choice),
+            EngineKind::Poll => {
+                let open = |_, config: &_| fastport_engine::PollEngine::open(config);
+                Self::launch(config, choice, open)
+            }
             kind => Err(Error::Engine(EngineError::Unavailable {
                 engine: kind.name(),
                 reason: "it is not part of this build".into(),
@@ -102,7 +106,18 @@ impl IoService {
         }
     }
 
-    fn launch<E: Engine>(shared: Arc<ServiceShared>, choice: Choice) -> Result<Self, Error> {
+    /// Starts workers whose engines `open` makes, each on its worker's thread; it is told which
+    /// one that is.
+    pub(crate) fn launch<E: Engine>(
+        config: ServiceConfig,
+        choice: Choice,
+        open: impl Fn(usize, &EngineConfig) -> Result<E, EngineError> + Clone + Send + 'static,
+    ) -> Result<Self, Error> {
+        let pool = match config.dispatch {
+            Dispatch::Inline => None,
+            Dispatch::Pool { workers } => Some(EventPool::start(workers)?),
+        };
+        let shared = Arc::new(ServiceShared::new(config, pool, Instant::now()));
         let ended = Arc::new(Ended::default());
         let mut threads = Vec::new();
         let mut links = Vec::new();
@@ -110,11 +125,14 @@ impl IoService {
         for index in 0..shared.config.workers {
             let (ready, is_ready) = channel();
             let (start, may_start) = channel();
-            let (service, ended) = (shared.clone(), ended.clone());
+            let (service, ended, open) = (shared.clone(), ended.clone(), open.clone());
             let name = format!("fastport-io-{index}");
             let thread = std::thread::Builder::new()
                 .name(name.clone())
-                .spawn(move || run_worker::<E>(index, service, &ended, &ready, &may_start))
+                .spawn(move || {
+                    let open = |config: &_| open(index, config);
+                    run_worker::<E>(index, open, service, &ended, &ready, &may_start);
+                })
                 .map_err(|source| Error::Thread { name, source })?;
             threads.push(thread);
             // A dropped channel ends the workers that are ready: they never get their peers.
@@ -467,12 +485,13 @@ impl std::fmt::Debug for IoService {
 /// The life of a worker's thread.
 fn run_worker<E: Engine>(
     index: usize,
+    open: impl FnOnce(&EngineConfig) -> Result<E, EngineError>,
     service: Arc<ServiceShared>,
     ended: &Ended,
     ready: &Sender<Result<Arc<WorkerLink>, EngineError>>,
     may_start: &Receiver<Arc<[Peer<E>]>>,
 ) {
-    let engine = match E::open(&engine_config(&service)) {
+    let engine = match open(&engine_config(&service)) {
         Ok(engine) => engine,
         Err(error) => {
             let _ = ready.send(Err(error));

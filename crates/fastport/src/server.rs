@@ -207,12 +207,20 @@ impl ServerBuilder {
     /// A setting out of range, an address that can not be listened on, an engine that is not
     /// permitted.
     pub fn start(self) -> Result<Server, Error> {
+        self.start_by(IoService::start)
+    }
+
+    /// Starts the server on the service that `start` makes.
+    pub(crate) fn start_by(
+        self,
+        start: impl FnOnce(ServiceConfig) -> Result<IoService, Error>,
+    ) -> Result<Server, Error> {
         let handler = match self.handler {
             Some(handler) => handler,
             None => Arc::new(self.router.build()?),
         };
         let address = resolve(self.listen.as_deref().unwrap_or(DEFAULT_ADDRESS))?;
-        let service = IoService::start(self.config)?;
+        let service = start(self.config)?;
         let address = service.listen_with(address, handler, self.tls)?;
         Ok(Server { service, address })
     }

@@ -1,4 +1,5 @@
-//! The session layer as a simulator drives it: on one thread, half a turn at a time, on any engine.
+//! The session layer as a simulator drives it: on one thread, half a turn at a time, on any engine;
+//! and whole services of threads on engines that a test makes.
 //!
 //! Not public API: the feature `simulation` exists for `fastport-testkit`, and what is here changes
 //! without notice. Workers and event workers are identities of the one thread, so what is sent from
@@ -14,10 +15,10 @@ use crate::session::slot::ConnectDone;
 use crate::stats::snapshot::StatsSnapshot;
 use crate::worker::link::{Command, ServiceShared, WorkerLink};
 use crate::worker::{Peer, Worker, attention};
-use crate::{CloseReason, Error, Handler, Session};
+use crate::{CloseReason, Error, Handler, IoService, Server, ServerBuilder, Session};
 use crossbeam_queue::SegQueue;
 use fastport_buffer::Identity;
-use fastport_engine::{Drained, Engine, Mailbox, Wait};
+use fastport_engine::{Choice, Drained, Engine, EngineConfig, EngineError, Mailbox, Wait};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -237,6 +238,35 @@ impl Elsewhere {
 
 fn ready_strands(shared: &ServiceShared) -> usize {
     shared.pool.as_ref().map_or(0, |pool| pool.queue().len())
+}
+
+/// Starts a service whose workers have the engines that `open` makes, each on its worker's thread;
+/// it is told the worker's index. Of `config` the engine has no effect.
+///
+/// # Errors
+/// As `IoService::start`, and when the name of `E` is not that of a back-end.
+pub fn start_service<E: Engine>(
+    config: ServiceConfig,
+    open: impl Fn(usize, &EngineConfig) -> Result<E, EngineError> + Clone + Send + 'static,
+) -> Result<IoService, Error> {
+    config.validate()?;
+    let kind = E::NAME.parse().map_err(|reason| EngineError::Unavailable {
+        engine: E::NAME,
+        reason,
+    })?;
+    let reason = "made by a test".into();
+    IoService::launch(config, Choice { kind, reason }, open)
+}
+
+/// Starts a server as [`start_service`] does a service.
+///
+/// # Errors
+/// As `ServerBuilder::start` and [`start_service`].
+pub fn start_server<E: Engine>(
+    builder: ServerBuilder,
+    open: impl Fn(usize, &EngineConfig) -> Result<E, EngineError> + Clone + Send + 'static,
+) -> Result<Server, Error> {
+    builder.start_by(|config| start_service(config, open))
 }
 
 /// Frees the memory that this thread keeps for reuse.

@@ -11,7 +11,7 @@ pub(crate) fn service(setup: Setup, change: impl FnOnce(&mut ServiceConfig)) -> 
     let mut config = ServiceConfig::default();
     setup.config(&mut config);
     change(&mut config);
-    IoService::start(config).unwrap()
+    setup.start_service(config)
 }
 
 pub(crate) fn connect(

@@ -1,9 +1,11 @@
 //! A server that records what its handler sees, and peers on plain sockets.
 
+use fastport::simulation::{start_server, start_service};
 use fastport::{
-    CloseReason, Dispatch, EngineKind, Handler, Packet, PacketId, ReceiveForm, Server,
-    ServiceConfig, Session, SessionId,
+    CloseReason, Dispatch, EngineKind, Error, Handler, IoService, Packet, PacketId, ReceiveForm,
+    Server, ServerBuilder, ServiceConfig, Session, SessionId,
 };
+use fastport_engine::Engine;
 use socket2::{Domain, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -23,6 +25,15 @@ pub(crate) struct Setup {
     pub(crate) dispatch: Dispatch,
     pub(crate) receive: ReceiveForm,
     pub(crate) direct_descriptors: u32,
+    starts: Starts,
+    seed: u64,
+}
+
+/// What starts services and servers on the engine.
+#[derive(Copy, Clone)]
+struct Starts {
+    service: fn(ServiceConfig, u64) -> Result<IoService, Error>,
+    server: fn(ServerBuilder, u64) -> Result<Server, Error>,
 }
 
 impl Setup {
@@ -40,6 +51,11 @@ impl Setup {
             dispatch,
             receive: ReceiveForm::default(),
             direct_descriptors: 0,
+            starts: Starts {
+                service: |config, _| IoService::start(config),
+                server: |builder, _| builder.start(),
+            },
+            seed: 0,
         }
     }
 
@@ -48,6 +64,19 @@ impl Setup {
     #[cfg(target_os = "linux")]
     pub(crate) fn direct_descriptors(mut self) -> Self {
         self.direct_descriptors = 50;
+        self
+    }
+
+    /// With benign faults above the engine, which is `E`; they are decided by `seed`, to which
+    /// `FASTPORT_FAULT_SEED` is added.
+    pub(crate) fn faulty<E: Engine>(mut self, seed: u64) -> Self {
+        let more = std::env::var("FASTPORT_FAULT_SEED").ok();
+        let more: u64 = more.map_or(0, |text| text.parse().expect("a number"));
+        self.seed = seed + more;
+        self.starts = Starts {
+            service: |config, seed| start_service(config, faulty::opener::<E>(seed)),
+            server: |builder, seed| start_server(builder, faulty::opener::<E>(seed)),
+        };
         self
     }
 
@@ -110,15 +139,41 @@ impl Setup {
         change: impl FnOnce(&mut ServiceConfig),
         handler: impl Handler,
     ) -> Server {
-        Server::builder()
+        let builder = Server::builder()
             .listen("127.0.0.1:0")
             .config(|config| {
                 self.config(config);
                 change(config);
             })
-            .handler(handler)
-            .start()
-            .expect("a server")
+            .handler(handler);
+        self.start_server(builder).expect("a server")
+    }
+
+    pub(crate) fn start_server(self, builder: ServerBuilder) -> Result<Server, Error> {
+        (self.starts.server)(builder, self.seed)
+    }
+
+    pub(crate) fn start_service(self, config: ServiceConfig) -> IoService {
+        (self.starts.service)(config, self.seed).expect("a service")
+    }
+}
+
+/// Engines with benign faults above them.
+mod faulty {
+    use fastport_engine::{Engine, EngineConfig, EngineError};
+    use fastport_testkit::FaultyEngine;
+    use fastport_testkit::faulty_engine::faults::{Faults, Record};
+
+    /// What makes the workers' engines.
+    pub(super) fn opener<E: Engine>(
+        seed: u64,
+    ) -> impl Fn(usize, &EngineConfig) -> Result<FaultyEngine<E>, EngineError> + Clone + Send {
+        move |worker, config| {
+            let inner = E::open(config)?;
+            let seed = seed + 1000 * worker as u64;
+            let (faults, record) = (Faults::benign(), Record::default());
+            Ok(FaultyEngine::new(inner, faults, seed, record))
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The life of sessions: first and last callbacks, handles, lookups, spreading.
 
 use super::harness::{Host, ID, Peer, Random, Seen, Setup, pattern};
-use fastport::{CloseReason, IoService, SendError, ServiceConfig, WaitStrategy};
+use fastport::{CloseReason, SendError, ServiceConfig, WaitStrategy};
 use std::collections::HashMap;
 use std::sync::{Arc, mpsc::channel};
 use std::time::Duration;
@@ -194,7 +194,7 @@ pub(crate) fn sessions_spread_evenly_over_workers(setup: Setup) {
     let mut config = ServiceConfig::default();
     setup.config(&mut config);
     config.workers = 4;
-    let service = IoService::start(config).unwrap();
+    let service = setup.start_service(config);
     let (seen, sees) = channel();
     let recorder = super::harness::Recorder {
         seen: std::sync::Mutex::new(seen),

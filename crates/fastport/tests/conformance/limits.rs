@@ -104,10 +104,10 @@ pub(crate) fn a_port_in_use_is_an_error_that_names_it(setup: Setup) {
     let host = setup.echo();
     let mut config = ServiceConfig::default();
     setup.config(&mut config);
-    let result = fastport::Server::builder()
+    let builder = fastport::Server::builder()
         .listen(host.address().to_string())
-        .config(|other| *other = config)
-        .start();
+        .config(|other| *other = config);
+    let result = setup.start_server(builder);
     let Err(error @ Error::Engine(_)) = result else {
         panic!("two servers on one port")
     };

@@ -222,6 +222,10 @@ pub(crate) fn what_waits_for_all_peers_has_a_bound(setup: Setup) {
     );
     let mut honest = host.connect();
     let mut stalled: Vec<_> = (0..12).map(|_| host.connect()).collect();
+    // A connection that is accepted only when the memory is taken is a newcomer.
+    for _ in 0..=stalled.len() {
+        host.accepted();
+    }
     for peer in &mut stalled {
         peer.send(b"more");
         honest.send(b"served");
