@@ -119,7 +119,7 @@ impl IoService {
         };
         let shared = Arc::new(ServiceShared::new(config, pool, Instant::now()));
         let ended = Arc::new(Ended::default());
-        let mut threads = Vec::new();
+        let mut threads = Starting(Vec::new());
         let mut links = Vec::new();
         let mut starts: Vec<Sender<Arc<[Peer<E>]>>> = Vec::new();
         for index in 0..shared.config.workers {
@@ -134,7 +134,7 @@ impl IoService {
                     run_worker::<E>(index, open, service, &ended, &ready, &may_start);
                 })
                 .map_err(|source| Error::Thread { name, source })?;
-            threads.push(thread);
+            threads.0.push(thread);
             // A dropped channel ends the workers that are ready: they never get their peers.
             links.push(is_ready.recv().map_err(|_| Error::Stopped)??);
             starts.push(start);
@@ -154,7 +154,7 @@ impl IoService {
         Ok(Self {
             shared,
             links,
-            threads: Mutex::new(threads),
+            threads: Mutex::new(std::mem::take(&mut threads.0)),
             ended,
             choice,
             stopping: AtomicBool::new(false),
@@ -479,6 +479,18 @@ impl std::fmt::Debug for IoService {
             .field("workers", &self.links.len())
             .field("sessions", &self.sessions())
             .finish_non_exhaustive()
+    }
+}
+
+/// Workers of a service that may not come to be: then they end before its start returns.
+struct Starting(Vec<JoinHandle<()>>);
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        for thread in self.0.drain(..) {
+            // What went wrong in it was told on its channel.
+            let _ = thread.join();
+        }
     }
 }
 

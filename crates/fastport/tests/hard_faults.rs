@@ -15,7 +15,7 @@ mod hard_faults {
 }
 
 use fastport::simulation::start_service;
-use fastport::{CloseReason, EngineError, EngineKind, Error, IoService, StopReport};
+use fastport::{CloseReason, Dispatch, EngineError, EngineKind, Error, IoService, StopReport};
 use fastport_engine::Engine;
 use fastport_testkit::FaultyEngine;
 use fastport_testkit::alloc_counter::{CountingAllocator, live_bytes};
@@ -70,6 +70,11 @@ fn try_seeds<E: Engine>() {
     for seed in 0..4 {
         run::<E>(&Plan::of_seed(seed));
     }
+    start_in_vain::<E>();
+    let before = (descriptors(), live_bytes());
+    start_in_vain::<E>();
+    let after = (descriptors(), live_bytes());
+    assert_eq!(after, before, "a start that failed left something");
     let mut counts = Record::default().counts();
     for seed in seeds.clone() {
         let plan = Plan::of_seed(seed);
@@ -90,6 +95,23 @@ fn try_seeds<E: Engine>() {
         let all = counts.iter().all(|count| *count > 0);
         assert!(all, "some fault has never happened: {counts:?}");
     }
+}
+
+/// The last of three workers gets no engine: there is no service.
+fn start_in_vain<E: Engine>() {
+    let mut plan = Plan::of_seed(0);
+    plan.config.workers = 3;
+    plan.config.dispatch = Dispatch::Pool { workers: 2 };
+    let refused = start_service(plan.config, |worker, config| match worker {
+        2 => Err(EngineError::Setup {
+            action: "do without",
+            source: std::io::ErrorKind::Unsupported.into(),
+        }),
+        _ => E::open(config),
+    });
+    let refused = refused.map(drop);
+    let is_told = matches!(refused, Err(Error::Engine(EngineError::Setup { .. })));
+    assert!(is_told, "{refused:?}");
 }
 
 fn range(text: &str) -> Range<u64> {
