@@ -8,7 +8,6 @@ use crate::config::{Dispatch, ServiceConfig, SessionConfig, WorkerFailure};
 use crate::dispatch::event_pool::EventPool;
 use crate::rooms::everyone::Everyone;
 use crate::session::handle::{Session, SessionId};
-use crate::session::slot::ConnectDone;
 use crate::stats::snapshot::StatsSnapshot;
 use crate::worker::accept::ListenerState;
 use crate::worker::link::{Answers, Command, ServiceShared, WorkerLink};
@@ -252,14 +251,7 @@ impl IoService {
         let living = self.living();
         let lightest = living.min_by_key(|link| link.load.load(Ordering::Relaxed));
         let link = lightest.ok_or(Error::Stopped)?;
-        link.load.fetch_add(1, Ordering::Relaxed);
-        self.shared.sessions.fetch_add(1, Ordering::Relaxed);
-        link.mailbox.post(Command::Connect {
-            to,
-            handler,
-            tls,
-            done: ConnectDone::new(done),
-        });
+        link.post_connect(to, handler, tls, done);
         Ok(())
     }
 

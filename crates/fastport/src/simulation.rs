@@ -11,7 +11,6 @@ use crate::dispatch::event_pool::EventPool;
 use crate::dispatch::strand::Budget;
 use crate::protection::proxy_header::{self, Parsed};
 use crate::session::send_queue;
-use crate::session::slot::ConnectDone;
 use crate::stats::snapshot::StatsSnapshot;
 use crate::worker::link::{Command, ServiceShared, WorkerLink};
 use crate::worker::{Peer, Worker, attention};
@@ -130,14 +129,7 @@ impl<E: Engine> Stepped<E> {
         done: impl FnOnce(Result<Session, CloseReason>) + Send + 'static,
     ) {
         let link = &self.workers[worker].1.link;
-        link.load.fetch_add(1, Ordering::Relaxed);
-        self.shared.sessions.fetch_add(1, Ordering::Relaxed);
-        link.mailbox.post(Command::Connect {
-            to,
-            handler,
-            tls: None,
-            done: ConnectDone::new(done),
-        });
+        link.post_connect(to, handler, None, done);
     }
 
     /// Tells all workers to drain until `deadline`.

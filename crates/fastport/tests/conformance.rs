@@ -184,6 +184,7 @@ macro_rules! mount {
                 faults: a_peer_that_vanishes_is_noticed,
                 failing: a_worker_that_dies_is_told_of,
                 failing: the_others_go_on_if_so_set,
+                failing: connects_of_a_worker_that_dies_give_their_places_back,
                 connecting: a_connection_is_made,
                 connecting: a_refused_connection_is_told,
                 connecting: a_connection_that_takes_too_long_is_given_up,

@@ -17,6 +17,7 @@ use crate::protection::packet_rate::SessionMeters;
 use crate::session::carry::Carry;
 use crate::session::handle::Session;
 use crate::session::held::Held;
+use crate::worker::link::WorkerLink;
 use crate::worker::secure::ClientTls;
 use crate::{CloseReason, Handler, SessionConfig};
 use fastport_engine::{Key, Moment};
@@ -27,16 +28,25 @@ use std::time::Duration;
 type OnOutcome = Box<dyn FnOnce(Result<Session, CloseReason>) + Send>;
 
 /// Called once with the session, or with the reason why there is none. Dropped uncalled, as the
-/// mailbox of a worker that has ended does, it says [`CloseReason::Stopping`].
-pub(crate) struct ConnectDone(Option<OnOutcome>);
+/// mailbox of a worker that has ended does, it says [`CloseReason::Stopping`], and the place that
+/// was counted for the connection is given back.
+pub(crate) struct ConnectDone {
+    act: Option<OnOutcome>,
+    worker: Arc<WorkerLink>,
+}
 
 impl ConnectDone {
-    pub(crate) fn new(act: impl FnOnce(Result<Session, CloseReason>) + Send + 'static) -> Self {
-        Self(Some(Box::new(act)))
+    /// For a connection that was counted on `worker`.
+    pub(crate) fn new(
+        worker: Arc<WorkerLink>,
+        act: impl FnOnce(Result<Session, CloseReason>) + Send + 'static,
+    ) -> Self {
+        let act: Option<OnOutcome> = Some(Box::new(act));
+        Self { act, worker }
     }
 
     pub(crate) fn call(mut self, outcome: Result<Session, CloseReason>) {
-        if let Some(act) = self.0.take() {
+        if let Some(act) = self.act.take() {
             act(outcome);
         }
     }
@@ -44,7 +54,8 @@ impl ConnectDone {
 
 impl Drop for ConnectDone {
     fn drop(&mut self) {
-        if let Some(act) = self.0.take() {
+        if let Some(act) = self.act.take() {
+            self.worker.forget_one();
             act(Err(CloseReason::Stopping));
         }
     }

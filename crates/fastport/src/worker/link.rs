@@ -12,7 +12,7 @@ use crate::session::registry::Registry;
 use crate::session::slot::ConnectDone;
 use crate::stats::counters::{Counter, WorkerCounters};
 use crate::worker::secure::{ClientTls, ServerTls};
-use crate::{Error, Handler, RejectReason};
+use crate::{CloseReason, Error, Handler, RejectReason};
 use fastport_buffer::OwnerCell;
 use fastport_engine::{Clock, Mailbox, SocketOptions};
 use fastport_protocol::PacketId;
@@ -109,6 +109,24 @@ impl WorkerLink {
             audience: OwnerCell::new(Audience::default()),
             service,
         }
+    }
+
+    /// Counts a connection and has the worker make it.
+    pub(crate) fn post_connect(
+        self: &Arc<Self>,
+        to: SocketAddr,
+        handler: Arc<dyn Handler>,
+        tls: Option<ClientTls>,
+        done: impl FnOnce(Result<Session, CloseReason>) + Send + 'static,
+    ) {
+        self.load.fetch_add(1, Ordering::Relaxed);
+        self.service.sessions.fetch_add(1, Ordering::Relaxed);
+        self.mailbox.post(Command::Connect {
+            to,
+            handler,
+            tls,
+            done: ConnectDone::new(self.clone(), done),
+        });
     }
 
     /// Takes back the count of a connection that became no session, or of a session that ended.

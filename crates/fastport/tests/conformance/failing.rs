@@ -1,8 +1,10 @@
 //! A worker dies: who is told, and what goes on.
 
 use super::harness::{Host, LIMIT, Peer, Seen, Setup};
-use fastport::{CloseReason, Error, Session, WorkerFailure};
+use fastport::{CloseReason, Dispatch, Error, Server, Session, WorkerFailure};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, OnceLock};
 
 fn two_workers(setup: Setup, policy: WorkerFailure) -> Host {
     setup.host(
@@ -98,4 +100,41 @@ fn connect_again(to: SocketAddr) -> Peer {
         std::thread::yield_now();
     }
     panic!("nobody listens at {to}")
+}
+
+/// Connects that a worker did not come to before it died are told of, and no place is lost.
+pub(crate) fn connects_of_a_worker_that_dies_give_their_places_back(setup: Setup) {
+    let server: Arc<OnceLock<(Server, SocketAddr)>> = Arc::default();
+    let inside = server.clone();
+    let (told, tells) = channel();
+    let told = Mutex::new(told);
+    let host = setup.host(
+        |_| {},
+        move |_, _| {
+            let (server, address) = inside.get().expect("the server");
+            let service = server.service();
+            // The worker looks at these in their order.
+            service.fail_worker(0);
+            for _ in 0..3 {
+                let told = told.lock().unwrap().clone();
+                let done = move |outcome: Result<_, _>| told.send(outcome.map(drop)).unwrap();
+                let handler = Arc::new(fastport::Router::new());
+                // On a pool this may come when the service has ended already.
+                let _ = service.connect(*address, handler, done);
+            }
+        },
+    );
+    let address = host.address();
+    let (server, _) = server.get_or_init(|| (host.server, address));
+    let mut peer = Peer::connect(address);
+    peer.send(b"die");
+    peer.drain();
+    worker_died(server.wait().err());
+    server.stop(LIMIT);
+    assert_eq!(server.service().sessions(), 0);
+    let outcomes: Vec<_> = tells.try_iter().collect();
+    let as_stopping = |outcome: &Result<(), _>| *outcome == Err(CloseReason::Stopping);
+    assert!(outcomes.iter().all(as_stopping), "{outcomes:?}");
+    let is_inline = setup.dispatch == Dispatch::Inline;
+    assert!(!is_inline || outcomes.len() == 3, "{outcomes:?}");
 }
