@@ -326,6 +326,8 @@ impl<E: Engine> Worker<E> {
             && self.listeners.is_empty()
             && self.connecting.is_empty()
             && self.abandoned.is_empty()
+            // Past the deadline a listener may be open when the others are done.
+            && self.peers[self.link.index].adoptions.is_empty()
             && self.slots.iter().all(Option::is_none)
     }
 
