@@ -103,6 +103,15 @@ pub(crate) struct ServerArguments {
     #[arg(long, value_name = "ADDR", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = crate::administration::DEFAULT_ADDRESS)]
     pub(crate) admin: Option<String>,
+    /// Speak TLS, with the certificates in this PEM file, the server's own first.
+    #[arg(long, value_name = "FILE.pem")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key of --tls-cert, in PEM.
+    #[arg(long, value_name = "FILE.pem")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Take only clients for whom a certificate in this PEM file vouches.
+    #[arg(long, value_name = "FILE.pem")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
     /// Configuration file (TOML) [default: the one that FASTPORT_CONFIG names, if any].
     ///
     /// FASTPORT_SERVER_WORKERS=4, and so on for every key, overrides it; flags override both.
@@ -223,6 +232,35 @@ impl StartKind {
     }
 }
 
+/// Flags of those who connect with TLS.
+#[derive(Args, Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct TlsFlags {
+    /// Connect with TLS; needs --tls-ca, which is enough by itself.
+    #[arg(long)]
+    pub(crate) tls: bool,
+    /// Trust servers for which a certificate in this PEM file vouches.
+    #[arg(long, value_name = "FILE.pem")]
+    pub(crate) tls_ca: Option<PathBuf>,
+    /// Name that the server's certificate must be for [default: the host that is connected to].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tls_name: Option<String>,
+    /// The client's own certificate, for servers that want one, in PEM.
+    #[arg(long, value_name = "FILE.pem")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key of --tls-cert, in PEM.
+    #[arg(long, value_name = "FILE.pem")]
+    pub(crate) tls_key: Option<PathBuf>,
+}
+
+/// What those flags ask for, checked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct TlsClientArguments {
+    /// Who vouches for servers.
+    pub(crate) ca: PathBuf,
+    /// The client's certificate and key.
+    pub(crate) identity: Option<(PathBuf, PathBuf)>,
+}
+
 /// Flags of `fastport client`.
 #[derive(Args, Debug)]
 pub(crate) struct ClientArguments {
@@ -238,6 +276,8 @@ pub(crate) struct ClientArguments {
     /// How long to wait for the connection and for each answer.
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "5s")]
     pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) tls: TlsFlags,
 }
 
 /// Flags of `fastport bench`.
@@ -335,6 +375,8 @@ pub(crate) struct BenchArguments {
     /// Engine of the load generator: auto, io_uring, poll or iocp.
     #[arg(long, default_value = "auto", value_parser = parse_engine)]
     pub(crate) engine: EngineChoice,
+    #[command(flatten)]
+    pub(crate) tls: TlsFlags,
 }
 
 /// An engine by name, or the best that the machine permits.

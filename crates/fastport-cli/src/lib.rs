@@ -26,6 +26,7 @@ mod serving;
 mod settings;
 mod signals;
 mod terminal;
+mod tls;
 
 use arguments::{Arguments, Command, ServerArguments};
 use clap::Parser;

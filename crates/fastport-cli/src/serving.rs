@@ -11,6 +11,7 @@ use crate::services::Services;
 use crate::settings::ServerSettings;
 use crate::settings::written::{Changes, changes};
 use crate::signals::Urgency;
+use crate::tls::ServerTls;
 use crate::{address, administration, terminal};
 use fastport::{Dispatch, Error, IoService, StopReport};
 use fastport_admin::AdminServer;
@@ -103,6 +104,8 @@ pub(crate) struct Plan {
     arguments: ServerArguments,
     settings: ServerSettings,
     log: LogControl,
+    /// Set when the server has begun.
+    tls: Option<ServerTls>,
 }
 
 impl Plan {
@@ -116,6 +119,7 @@ impl Plan {
             arguments: arguments.clone(),
             settings,
             log,
+            tls: None,
         }
     }
 
@@ -127,6 +131,10 @@ impl Plan {
     fn reload(&mut self, service: &IoService) -> Result<Changes, String> {
         let new = ServerSettings::resolve(&self.arguments).map_err(|error| error.to_string())?;
         let mut changes = changes(&self.settings, &new);
+        let certificates = self.tls.as_ref().map(|tls| tls.reload(&new.tls));
+        if certificates.transpose()? == Some(true) {
+            tracing::info!("the certificates were read again, for new sessions");
+        }
         if let Some(by) = self.log.overridden_by() {
             changes.override_by("log.level", by);
         } else if let Some(level) = new.log.level.as_deref()
@@ -175,13 +183,16 @@ pub(crate) fn serve(
     news: &NewsBox,
     supervisor: &dyn Supervisor,
 ) -> Result<(), Failure> {
+    let tls = ServerTls::read(&plan.settings.tls).map_err(Failure::Usage)?;
+    plan.tls = Some(tls.clone());
     let service = IoService::start(plan.settings.service_config())?;
     let (steering, log) = (news.sender.clone(), plan.log.clone());
     let admin = administration::start(&plan.settings.admin, &service, steering, log)?;
     let in_band = admin.as_ref().filter(|_| plan.settings.admin.in_band);
     let in_band = in_band.map(AdminServer::in_band);
-    let address = listen(&service, &plan.settings, Services { in_band })?;
-    supervisor.tell(&ready_line(&service, address));
+    let address = listen(&service, &plan.settings, &tls, Services { in_band })?;
+    let secured = if tls.is_on() { " tls=on" } else { "" };
+    supervisor.tell(&format!("{}{secured}", ready_line(&service, address)));
     for address in admin.iter().flat_map(|admin| admin.addresses()) {
         supervisor.tell(&format!("admin on {address}"));
     }
@@ -286,8 +297,9 @@ fn until_drained(
 /// Wrong settings, an engine that this machine does not permit, an address that can not be listened
 /// on.
 pub(crate) fn start(settings: &ServerSettings) -> Result<(IoService, SocketAddr), Failure> {
+    let tls = ServerTls::read(&settings.tls).map_err(Failure::Usage)?;
     let service = IoService::start(settings.service_config())?;
-    let address = listen(&service, settings, Services::default())?;
+    let address = listen(&service, settings, &tls, Services::default())?;
     Ok((service, address))
 }
 
@@ -295,10 +307,11 @@ pub(crate) fn start(settings: &ServerSettings) -> Result<(IoService, SocketAddr)
 fn listen(
     service: &IoService,
     settings: &ServerSettings,
+    tls: &ServerTls,
     services: Services,
 ) -> Result<SocketAddr, Failure> {
     let address = address::resolve(&settings.listen)?;
-    let address = service.listen(address, Arc::new(services))?;
+    let address = tls.listen(service, address, Arc::new(services))?;
     tracing::info!(engine = %service.engine(), reason = service.engine_reason(), "engine chosen");
     Ok(address)
 }

@@ -10,6 +10,7 @@ pub(crate) use file::SettingsError;
 use crate::administration::AdminSettings;
 use crate::arguments::{DEFAULT_ADDRESS, DispatchKind, EngineChoice, ServerArguments};
 use crate::logging::LogSettings;
+use crate::tls::TlsSettings;
 use fastport::{Dispatch, Profile, ServiceConfig, SessionConfig, WaitStrategy};
 use keys::Key;
 use std::collections::BTreeMap;
@@ -27,6 +28,8 @@ pub(crate) struct ServerSettings {
     pub(crate) admin: AdminSettings,
     /// What is logged, where and how.
     pub(crate) log: LogSettings,
+    /// The files that TLS is made from.
+    pub(crate) tls: TlsSettings,
     dispatch: DispatchKind,
     event_workers: Option<usize>,
     service: ServiceConfig,
@@ -57,6 +60,7 @@ impl Default for ServerSettings {
             drain_timeout: Duration::from_secs(5),
             admin: AdminSettings::default(),
             log: LogSettings::default(),
+            tls: TlsSettings::default(),
             // The handlers served here are short: a hand-off to a pool would cost more than they
             // do.
             dispatch: DispatchKind::Inline,
@@ -109,6 +113,12 @@ impl ServerSettings {
 
     /// Checks what the keys must keep between them, and the ranges that the library has.
     fn check(&self, path: Option<PathBuf>) -> Result<(), SettingsError> {
+        if let Some((key, problem)) = self.tls.lacks() {
+            return Err(SettingsError::Given {
+                what: format!("tls.{key}"),
+                problem,
+            });
+        }
         let Err(error) = self.service_config().validate() else {
             return Ok(());
         };
@@ -154,6 +164,7 @@ impl ServerSettings {
     /// Takes over what counts without a restart.
     pub(crate) fn take_reloadable(&mut self, new: Self) {
         self.drain_timeout = new.drain_timeout;
+        self.tls = new.tls;
         self.log.level = new.log.level;
         self.service.sessions_max = new.service.sessions_max;
         self.service.protection = new.service.protection;
@@ -223,7 +234,17 @@ impl ServerSettings {
                 arguments.max_sessions_per_address.is_some(),
             ),
         ];
-        for (key, flag, _) in given.into_iter().filter(|(.., given)| *given) {
+        let files = [
+            ("certificate_file", "tls-cert", arguments.tls_cert.is_some()),
+            ("key_file", "tls-key", arguments.tls_key.is_some()),
+            (
+                "client_ca_file",
+                "tls-client-ca",
+                arguments.tls_client_ca.is_some(),
+            ),
+        ];
+        let files = files.map(|(key, flag, given)| (("tls", key), flag, given));
+        for (key, flag, _) in given.into_iter().chain(files).filter(|(.., given)| *given) {
             self.origins.insert(key, Origin::Flag(flag));
         }
         if arguments.admin.is_some() {
@@ -236,6 +257,15 @@ impl ServerSettings {
         self.note_flags(arguments);
         if let Some(listen) = &arguments.admin {
             self.admin.listen.clone_from(listen);
+        }
+        for (path, given) in [
+            (&mut self.tls.certificates, &arguments.tls_cert),
+            (&mut self.tls.key, &arguments.tls_key),
+            (&mut self.tls.client_ca, &arguments.tls_client_ca),
+        ] {
+            if given.is_some() {
+                path.clone_from(given);
+            }
         }
         if let Some(listen) = &arguments.listen {
             self.listen.clone_from(listen);

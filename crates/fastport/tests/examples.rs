@@ -216,3 +216,15 @@ fn the_resuming_client_misses_nothing() {
     }
     assert_eq!(said.matches("client: resumed").count(), 3, "{said}");
 }
+
+#[cfg(feature = "tls-ring")]
+#[test]
+fn both_sides_of_the_tls_example_show_who_they_are() {
+    let output = started(|| example("tls").output());
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    for line in ["hello from", "hello again from", "still here from"] {
+        let wanted = format!("{line} a client with 1 certificate");
+        assert!(told.contains(&wanted), "{told}");
+    }
+}

@@ -162,7 +162,8 @@ impl Churn {
             is_measured,
             is_answered: AtomicBool::new(false),
         };
-        let begun = service.connect(address, own.clone(), move |result| match result {
+        let tls = &self.plan.tls;
+        let begun = tls.connect(&service, address, own.clone(), move |result| match result {
             Ok(session) => {
                 let attached = session.attach(visit);
                 debug_assert!(attached.is_ok(), "a session is made once");

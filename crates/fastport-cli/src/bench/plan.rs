@@ -1,6 +1,7 @@
 //! What a benchmark is to do, checked.
 
 use crate::arguments::{BenchArguments, EngineChoice};
+use crate::tls::ClientTls;
 use fastport::{EngineKind, WaitStrategy};
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub(crate) struct Plan {
     pub(crate) engine: Option<EngineKind>,
     /// How its threads wait.
     pub(crate) wait: WaitStrategy,
+    /// Whether and how it connects with TLS.
+    pub(crate) tls: ClientTls,
 }
 
 /// What the sessions of a run do.
@@ -152,6 +155,7 @@ impl Plan {
             io_threads: arguments.io_threads,
             timeout: arguments.timeout,
             engine,
+            tls: ClientTls::default(),
             wait: arguments
                 .wait
                 .map_or_else(Default::default, WaitStrategy::from),
@@ -216,6 +220,7 @@ impl Default for Plan {
             timeout: Duration::from_secs(10),
             engine: None,
             wait: WaitStrategy::Block,
+            tls: ClientTls::default(),
         }
     }
 }

@@ -97,7 +97,8 @@ fn connect_all(
         while asked < load.plan.sessions && asked - answered < CONNECTS_MAX {
             let (index, done, of) = (asked, done.clone(), load.clone());
             let address = addresses[index % addresses.len()];
-            service.connect(address, load.clone(), move |result| {
+            let tls = &load.plan.tls;
+            tls.connect(service, address, load.clone(), move |result| {
                 if let Ok(session) = &result {
                     of.attach(session, index);
                 }

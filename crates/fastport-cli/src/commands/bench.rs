@@ -9,6 +9,7 @@ use crate::bench::runner;
 use crate::failure::Failure;
 use crate::output::environment::Environment;
 use crate::output::{csv, json, report, table};
+use crate::tls::ClientTls;
 use crate::{address, descriptors, logging, terminal};
 use fastport::Error;
 use std::fs::OpenOptions;
@@ -82,7 +83,9 @@ pub(crate) fn judge(runs: &[RunReport], limits: &Limits) -> Result<(), Failure> 
 
 /// The server that was asked for, or the two that are compared.
 fn subjects(arguments: &BenchArguments) -> Result<Vec<Subject>, Failure> {
-    let plan = Plan::new(arguments).map_err(Failure::Usage)?;
+    let mut plan = Plan::new(arguments).map_err(Failure::Usage)?;
+    let first = arguments.compare.first().unwrap_or(&arguments.connect[0]);
+    plan.tls = ClientTls::read(&arguments.tls, first)?;
     let subject = |name: String, texts: &[String], plan: Plan| {
         let addresses = texts.iter().map(|text| address::resolve(text));
         Ok(Subject {

@@ -4,6 +4,7 @@ use crate::arguments::ClientArguments;
 use crate::clock::{Clock, unix_ns};
 use crate::failure::Failure;
 use crate::quantity::show_ns;
+use crate::tls::ClientTls;
 use crate::{address, logging, terminal};
 use fastport::protocol::Headed;
 use fastport::protocol::commons::{Header, ResultCode};
@@ -36,8 +37,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// When no connection can be made, or not everything came back.
 pub(crate) fn run(arguments: &ClientArguments, log: Option<&str>) -> Result<(), Failure> {
     let address = address::resolve(&arguments.connect)?;
+    let tls = ClientTls::read(&arguments.tls, &arguments.connect)?;
     let _log = logging::start(log, "warn")?;
-    let mut peer = Peer::connect(address, arguments.timeout)?;
+    let mut peer = Peer::connect(address, arguments.timeout, &tls)?;
     terminal::say(format_args!("connected to {address}"));
     let asked = arguments.count.is_some() || arguments.message.is_some();
     let result = if !asked && stdin().is_terminal() {
@@ -162,7 +164,7 @@ impl Handler for Forward {
 }
 
 impl Peer {
-    fn connect(address: SocketAddr, timeout: Duration) -> Result<Self, Failure> {
+    fn connect(address: SocketAddr, timeout: Duration, tls: &ClientTls) -> Result<Self, Failure> {
         let mut config = ServiceConfig {
             workers: 1,
             dispatch: Dispatch::Inline,
@@ -170,6 +172,7 @@ impl Peer {
             ..ServiceConfig::default()
         };
         config.session.connect_timeout = timeout;
+        config.protection.tls_handshake_timeout = timeout;
         // Someone who thinks about the next line is not idle.
         config.session.idle_timeout = Duration::ZERO;
         let service = IoService::start(config)?;
@@ -180,7 +183,7 @@ impl Peer {
             clock,
             news: sender,
         });
-        service.connect(address, handler, move |result| {
+        tls.connect(&service, address, handler, move |result| {
             let _ = done.send(result);
         })?;
         let session = connected

@@ -9,6 +9,7 @@ mod operate;
 mod protection;
 mod server;
 mod session;
+mod tls;
 
 pub(super) use protection::packet_rate;
 
@@ -164,6 +165,11 @@ pub(super) static SECTIONS: &[Section] = &[
         name: "protection",
         about: "What strangers may take of the server, and who is no stranger.",
         keys: protection::KEYS,
+    },
+    Section {
+        name: "tls",
+        about: "TLS on the game port: off until there is a certificate.",
+        keys: tls::KEYS,
     },
     Section {
         name: "engine",
