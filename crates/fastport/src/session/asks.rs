@@ -147,8 +147,7 @@ impl SessionShared {
     }
 
     /// Hands a packet to who waits for it. False when nobody does.
-    #[cold]
-    pub(crate) fn answer(&self, session: &Session, packet: Packet<'_>) -> bool {
+    pub(crate) fn answer(&self, session: &Session, packet: &Packet<'_>) -> bool {
         let Some(id) = request_id(packet.payload()) else {
             return false;
         };

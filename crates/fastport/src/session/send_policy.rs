@@ -296,6 +296,7 @@ impl SessionShared {
 }
 
 impl SendStatus {
+    #[inline]
     pub(crate) const fn of(above_high: bool) -> Self {
         if above_high {
             Self::Backpressure

@@ -232,6 +232,7 @@ impl SessionShared {
     }
 
     /// Applies what this thread has cast before it sends on: to the sessions of the owner's.
+    #[inline]
     pub(super) fn settle_casts(&self) {
         // Under a remote half's lock, what is cast to that session could not be queued.
         if self.context.worker.casts.are_waiting() && !ENCODING.get() {
