@@ -165,9 +165,6 @@ impl SessionShared {
         if ENCODING.get() {
             return Err(SendError::InsideEncoder);
         }
-        if ENCODING.get() {
-            return Err(SendError::InsideEncoder);
-        }
         let mut append = Some(append);
         let mut outside = Pieces::default();
         if bytes > ENCODE_UNDER_LOCK_MAX

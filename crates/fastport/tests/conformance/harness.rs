@@ -2,8 +2,9 @@
 
 use fastport::simulation::{start_server, start_service};
 use fastport::{
-    CloseReason, Dispatch, EngineKind, Error, Handler, IoService, Packet, PacketId, ReceiveForm,
-    Server, ServerBuilder, ServiceConfig, Session, SessionId,
+    ClientState, CloseReason, Dispatch, EngineKind, Error, Handler, IoService, Packet, PacketId,
+    ReceiveForm, ReconnectConfig, ResumingClient, Server, ServerBuilder, ServiceConfig, Session,
+    SessionId,
 };
 use fastport_engine::Engine;
 use socket2::{Domain, Type};
@@ -123,11 +124,7 @@ impl Setup {
         change: impl FnOnce(&mut ServiceConfig),
         act: impl Fn(&Session, Packet<'_>) + Send + Sync + 'static,
     ) -> Host {
-        let (seen, sees) = channel();
-        let recorder = Recorder {
-            seen: Mutex::new(seen),
-            act: Box::new(act),
-        };
+        let (recorder, sees) = Recorder::new(act);
         Host {
             server: self.serve(change, recorder),
             sees,
@@ -196,6 +193,18 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
+    /// One, and where it tells what it sees.
+    pub(crate) fn new(
+        act: impl Fn(&Session, Packet<'_>) + Send + Sync + 'static,
+    ) -> (Self, Receiver<Seen>) {
+        let (seen, sees) = channel();
+        let recorder = Self {
+            seen: Mutex::new(seen),
+            act: Box::new(act),
+        };
+        (recorder, sees)
+    }
+
     fn note(&self, seen: Seen) {
         // The case may have ended.
         let _ = self.seen.lock().unwrap().send(seen);
@@ -407,4 +416,33 @@ impl Random {
         self.0 ^= self.0 >> 27;
         (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % end
     }
+}
+
+/// A client that tells what it receives, and how it stands.
+pub(crate) fn resuming_client(
+    setup: Setup,
+    server: &Server,
+    change: impl FnOnce(&mut ReconnectConfig),
+) -> (ResumingClient, Receiver<Vec<u8>>, Receiver<ClientState>) {
+    let mut config = ReconnectConfig {
+        pause_first: Duration::from_millis(2),
+        pause_max: Duration::from_millis(20),
+        ..ReconnectConfig::default()
+    };
+    setup.config(&mut config.service);
+    change(&mut config);
+    let (packets, receives) = channel();
+    let (states, stands) = channel();
+    let (packets, states) = (Mutex::new(packets), Mutex::new(states));
+    let client = ResumingClient::start(
+        server.local_address().to_string(),
+        config,
+        move |_, packet| {
+            let _ = packets.lock().unwrap().send(packet.payload().to_vec());
+        },
+        move |state| {
+            let _ = states.lock().unwrap().send(state.clone());
+        },
+    );
+    (client.unwrap(), receives, stands)
 }

@@ -1,12 +1,11 @@
 //! Sessions that outlive their connections: nothing lost, nothing doubled, and nobody else's.
 
-use super::harness::{ID, LIMIT, Peer, Random, Setup, frame};
+use super::harness::{ID, LIMIT, Peer, Random, Setup, frame, resuming_client};
 use fastport::protocol::prost::Message;
 use fastport::protocol::session::{Hello, Welcome};
 use fastport::{
-    ClientState, CloseReason, Conversation, IoService, Packet, PacketId, RESUME_REFUSED,
-    ReconnectConfig, Resumable, ResumeConfig, ResumeHandler, ResumingClient, Room, SendError,
-    Server,
+    ClientState, CloseReason, Conversation, IoService, Packet, PacketId, RESUME_REFUSED, Resumable,
+    ResumeConfig, ResumeHandler, ResumingClient, Room, SendError, Server,
 };
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -72,33 +71,6 @@ fn opened(sees: &Receiver<Event>) -> Conversation {
     }
 }
 
-/// A client that tells what it receives, and how it stands.
-fn client(
-    setup: Setup,
-    server: &Server,
-) -> (ResumingClient, Receiver<Vec<u8>>, Receiver<ClientState>) {
-    let mut config = ReconnectConfig {
-        pause_first: Duration::from_millis(2),
-        pause_max: Duration::from_millis(20),
-        ..ReconnectConfig::default()
-    };
-    setup.config(&mut config.service);
-    let (packets, receives) = channel();
-    let (states, stands) = channel();
-    let (packets, states) = (Mutex::new(packets), Mutex::new(states));
-    let client = ResumingClient::start(
-        server.local_address().to_string(),
-        config,
-        move |_, packet| {
-            let _ = packets.lock().unwrap().send(packet.payload().to_vec());
-        },
-        move |state| {
-            let _ = states.lock().unwrap().send(state.clone());
-        },
-    );
-    (client.unwrap(), receives, stands)
-}
-
 fn await_state(states: &Receiver<ClientState>, wanted: impl Fn(&ClientState) -> bool) {
     while !wanted(&states.recv_timeout(LIMIT).expect("the client's state")) {}
 }
@@ -152,7 +124,7 @@ fn check_number(payload: &[u8], expected: u64) {
 pub(crate) fn nothing_is_lost_or_doubled_over_forced_disconnects(setup: Setup) {
     const CUTS: usize = 250;
     let (server, sees) = host(setup, ResumeConfig::default());
-    let (client, receives, states) = client(setup, &server);
+    let (client, receives, states) = resuming_client(setup, &server, |_| {});
     let conversation = opened(&sees);
     await_state(&states, is_connected);
     let stop = AtomicBool::new(false);
@@ -311,7 +283,7 @@ pub(crate) fn an_expired_session_is_refused(setup: Setup) {
 
 pub(crate) fn a_client_that_is_refused_is_lost_and_one_that_is_kicked_knows_why(setup: Setup) {
     let (server, sees) = host(setup, ResumeConfig::default());
-    let (lost, _, states) = client(setup, &server);
+    let (lost, _, states) = resuming_client(setup, &server, |_| {});
     let conversation = opened(&sees);
     await_state(&states, is_connected);
     conversation.kick(2000, "banned");
@@ -325,7 +297,7 @@ pub(crate) fn a_client_that_is_refused_is_lost_and_one_that_is_kicked_knows_why(
     ));
     assert_eq!(lost.send_bytes(ID, b"x"), Err(SendError::Disconnected));
     // Kicked while it is away: it is refused when it comes back.
-    let (away, _, states) = client(setup, &server);
+    let (away, _, states) = resuming_client(setup, &server, |_| {});
     let conversation = opened(&sees);
     await_state(&states, is_connected);
     cut(server.service(), false);

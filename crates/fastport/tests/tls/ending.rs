@@ -41,8 +41,7 @@ pub(crate) fn a_peer_that_ends_in_order_is_answered_first(setup: Setup) {
     for number in 0..20 {
         peer.send(&pattern(number, 5000));
     }
-    peer.stream.conn.send_close_notify();
-    peer.stream.flush().unwrap();
+    peer.end_tls();
     for number in 0..20 {
         assert_eq!(peer.receive(), pattern(number, 5000));
     }
@@ -52,8 +51,7 @@ pub(crate) fn a_peer_that_ends_in_order_is_answered_first(setup: Setup) {
     // In the middle of a frame.
     let mut peer = world.peer(host.address());
     peer.stream.write_all(&frame(ID, b"cut")[..5]).unwrap();
-    peer.stream.conn.send_close_notify();
-    peer.stream.flush().unwrap();
+    peer.end_tls();
     assert_eq!(peer.drain(), (Vec::new(), TlsEnd::Closed));
     drop(peer);
     assert_eq!(host.reason(), CloseReason::PeerTruncated);

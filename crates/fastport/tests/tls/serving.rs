@@ -1,12 +1,14 @@
 //! Sessions with TLS do what plain ones do.
 
 use super::world::{NAME, TlsPeer, World, dial, echo, host, serve, try_dial, until};
-use crate::harness::{Host, ID, LIMIT, Peer, Recorder, Seen, Setup, frame, pattern};
+use crate::harness::{
+    Host, ID, LIMIT, Peer, Recorder, Seen, Setup, frame, pattern, resuming_client,
+};
 use fastport::tls::rustls::pki_types::ServerName;
 use fastport::tls::rustls::{ClientConnection, ProtocolVersion, version};
 use fastport::{
-    AddressSet, ClientState, CloseReason, Conversation, Packet, ReconnectConfig, Resumable,
-    ResumeConfig, ResumeHandler, ResumingClient, Session,
+    AddressSet, ClientState, CloseReason, Conversation, Packet, Resumable, ResumeConfig,
+    ResumeHandler, Session,
 };
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -153,8 +155,7 @@ pub(crate) fn tls_1_2_is_spoken_as_well(setup: Setup) {
     }
     let info = host.accepted().tls().unwrap();
     assert_eq!(info.version, ProtocolVersion::TLSv1_2);
-    peer.stream.conn.send_close_notify();
-    peer.stream.flush().unwrap();
+    peer.end_tls();
     drop(peer);
     assert_eq!(host.reason(), CloseReason::PeerClosed);
 }
@@ -268,27 +269,9 @@ pub(crate) fn a_session_goes_on_with_its_next_connection(setup: Setup) {
     let world = World::new();
     let handler = Resumable::new(ResumeConfig::default(), EchoAll).unwrap();
     let server = serve(setup, &world.server(), |_| {}, handler);
-    let mut config = ReconnectConfig {
-        pause_first: Duration::from_millis(2),
-        pause_max: Duration::from_millis(20),
-        tls: Some(world.client()),
-        ..ReconnectConfig::default()
-    };
-    setup.config(&mut config.service);
-    let (packets, receives) = channel();
-    let (states, stands) = channel();
-    let (packets, states) = (Mutex::new(packets), Mutex::new(states));
-    let client = ResumingClient::start(
-        server.local_address().to_string(),
-        config,
-        move |_, packet| {
-            let _ = packets.lock().unwrap().send(packet.payload().to_vec());
-        },
-        move |state| {
-            let _ = states.lock().unwrap().send(state.clone());
-        },
-    )
-    .unwrap();
+    let (client, receives, stands) = resuming_client(setup, &server, |config| {
+        config.tls = Some(world.client());
+    });
     client.send_bytes(ID, b"first").unwrap();
     assert_eq!(receives.recv_timeout(LIMIT).unwrap(), b"first");
     // The connection breaks.

@@ -142,11 +142,7 @@ pub(crate) fn host(
     change: impl FnOnce(&mut ServiceConfig),
     act: impl Fn(&Session, Packet<'_>) + Send + Sync + 'static,
 ) -> Host {
-    let (seen, sees) = channel();
-    let recorder = Recorder {
-        seen: Mutex::new(seen),
-        act: Box::new(act),
-    };
+    let (recorder, sees) = Recorder::new(act);
     Host {
         server: serve(setup, tls, change, recorder),
         sees,
@@ -255,6 +251,12 @@ pub(crate) struct TlsPeer {
 }
 
 impl TlsPeer {
+    /// Ends TLS, and not the connection.
+    pub(crate) fn end_tls(&mut self) {
+        self.stream.conn.send_close_notify();
+        self.stream.flush().unwrap();
+    }
+
     pub(crate) fn with(config: ClientConfig, to: SocketAddr) -> Self {
         Self::over(config, TcpStream::connect(to).expect("a connection"))
     }
