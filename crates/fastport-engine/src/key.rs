@@ -59,7 +59,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn user_data_round_trips(index: u32, generation: u32, op in 1u8..=8) {
+        fn user_data_round_trips(index: u32, generation: u32, op in 1u8..=9) {
             let (key, op) = (Key::new(index, generation), Op::from_u8(op).unwrap());
             let (back, found) = Key::from_user_data(key.user_data(op)).unwrap();
             prop_assert_eq!(back, op);

@@ -15,10 +15,12 @@
 //! | `send_scratch` | message headers and iovecs until the kernel has copied them |
 //! | `waker` | wake-ups from other threads |
 //! | `accept`, `receive`, `send`, `close` | what the completions of each operation lead to |
+//! | `lost_resets` | looking at connections whose reset the kernel may have swallowed |
 //! | [`probe`] | whether this machine permits and does all of that |
 
 mod accept;
 mod close;
+mod lost_resets;
 mod ops;
 pub mod probe;
 mod provided_buffers;
@@ -41,6 +43,7 @@ use crate::{
 };
 use fastport_buffer::{Chunk, SendBatch};
 use io_uring::cqueue;
+use lost_resets::Doubts;
 use provided_buffers::ProvidedBuffers;
 use ring::Ring;
 use send_scratch::SendScratch;
@@ -62,6 +65,8 @@ struct Parts {
     scratch: SendScratch,
     table: Table,
     wake_read: WakeRead,
+    /// Written by looks at connections, never read.
+    looked: u8,
 }
 
 /// One worker's io_uring. It stays on the thread that opened it:
@@ -84,6 +89,8 @@ pub struct UringEngine {
     /// How long a wait may take while connections starve, since nobody wakes us when another thread
     /// drops a chunk.
     starved_wait: Duration,
+    /// Connections that may have been reset without a word.
+    doubts: Doubts,
     /// Listeners that failed for want of descriptors or memory.
     paused_listeners: Vec<Key>,
     /// A key was closed since, so that a descriptor may be free.
@@ -122,6 +129,9 @@ impl UringEngine {
         if !self.starved.is_empty() {
             self.arm_starved();
         }
+        if !self.doubts.is_empty() {
+            self.look_at_doubtful();
+        }
         if !self.paused_listeners.is_empty() {
             self.arm_paused_listeners();
         }
@@ -141,7 +151,8 @@ impl UringEngine {
         }
         let timeout = wait.timeout(self.next_accept_retry());
         let starved = (!self.starved.is_empty()).then_some(self.starved_wait);
-        [timeout, starved].into_iter().flatten().min()
+        let doubts = self.doubts.wait(self.now);
+        [timeout, starved, doubts].into_iter().flatten().min()
     }
 
     /// The event that a completion stands for, if it stands for one.
@@ -172,6 +183,7 @@ impl UringEngine {
                 self.on_place_closed(key);
                 None
             }
+            Op::Look => self.on_looked(key, entry.result()),
         }
     }
 
@@ -222,20 +234,23 @@ impl Engine for UringEngine {
             scratch: SendScratch::default(),
             table: Table::register(&ring, config.direct_descriptors),
             wake_read: WakeRead::new(waker),
+            looked: 0,
         };
+        let now = Instant::now();
         let mut engine = Self {
             ring,
             memory: KernelMemory::new(parts),
             notices: VecDeque::new(),
             starved: VecDeque::new(),
             starved_wait: receive::STARVED_WAIT_MIN,
+            doubts: Doubts::new(now),
             paused_listeners: Vec::new(),
             retry_accepts: false,
             accept_retry_min: config.accept_retry_min,
             accept_retry_max: config.accept_retry_max,
             sendings: SpareBoxes::default(),
             operations: 0,
-            now: Instant::now(),
+            now,
             drained: false,
             thread: PhantomData,
         };

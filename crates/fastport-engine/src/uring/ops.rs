@@ -52,18 +52,40 @@ pub(super) fn accept(socket: Socket, key: Key) -> squeue::Entry {
 /// Receives into provided buffers until cancelled, finished or out of buffers.
 ///
 /// Without IORING_RECVSEND_POLL_FIRST: with it the kernel waits first and reads then, and a reset
-/// that came behind data before the receive was armed is never told (seen on 6.18). Reading first,
-/// it looks at the socket's state once more when it begins to wait. The price is that a receive
-/// which is armed while no buffer is left ends at once (liburing #1275), so it must not be armed
-/// then.
+/// that came behind data before the receive was armed is never told (seen on 6.18, always). Reading
+/// first leaves it a window of less than a microsecond, for which there is [`look`]. The price is
+/// that a receive which is armed while no buffer is left ends at once (liburing #1275), so it must
+/// not be armed then.
 pub(super) fn receive(socket: Socket, key: Key) -> squeue::Entry {
+    receive_by(socket, key, MULTISHOT)
+}
+
+/// As [`receive`], with IORING_RECVSEND_POLL_FIRST.
+#[cfg(test)]
+pub(super) fn receive_after_a_wait(socket: Socket, key: Key) -> squeue::Entry {
+    const POLL_FIRST: u16 = 1 << 0;
+    receive_by(socket, key, MULTISHOT | POLL_FIRST)
+}
+
+fn receive_by(socket: Socket, key: Key, flags_of_receiving: u16) -> squeue::Entry {
     let (socket, flags) = descriptor(socket);
     opcode::Recv::new(socket, std::ptr::null_mut(), 0)
-        .ioprio(MULTISHOT)
+        .ioprio(flags_of_receiving)
         .buf_group(BUFFER_GROUP)
         .build()
         .flags(flags | squeue::Flags::BUFFER_SELECT)
         .user_data(key.user_data(Op::Recv))
+}
+
+/// Completes at once with whether there are data (1), their end (0), neither (EAGAIN) or an error,
+/// and takes nothing but the error. May write to the byte.
+pub(super) fn look(socket: Socket, key: Key, into: *mut u8) -> squeue::Entry {
+    let (socket, flags) = descriptor(socket);
+    opcode::Recv::new(socket, into, 1)
+        .flags(libc::MSG_PEEK | libc::MSG_DONTWAIT)
+        .build()
+        .flags(flags)
+        .user_data(key.user_data(Op::Look))
 }
 
 /// Sends all of `bytes`.

@@ -16,7 +16,7 @@ use super::ops;
 use super::slots::Receive;
 use crate::{Event, Key, Op};
 use fastport_buffer::Chunk;
-use io_uring::cqueue;
+use io_uring::{cqueue, squeue};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -96,12 +96,21 @@ impl UringEngine {
         let Some(socket) = slot.socket(key) else {
             return;
         };
+        self.hand_over(key, ops::receive(socket, key));
+    }
+
+    /// Gives the kernel a receive.
+    pub(super) fn hand_over(&mut self, key: Key, receive: squeue::Entry) {
+        let Some(slot) = self.memory.slots.find(key) else {
+            return;
+        };
         slot.receive = Receive::Armed;
+        slot.set_fresh();
         slot.in_flight.begin(Op::Recv);
         self.operations += 1;
         // SAFETY: the receive names no memory of its own: the kernel takes published buffers, which
         // stay in place until the ring is gone.
-        unsafe { self.ring.push(ops::receive(socket, key)) };
+        unsafe { self.ring.push(receive) };
     }
 
     /// Arms as many starved connections as there are buffers for, longest starved first.
@@ -145,8 +154,8 @@ impl UringEngine {
         if !more {
             self.finish(key, Op::Recv);
         }
-        let open = self.memory.slots.find(key)?.in_flight.is_open();
-        if !open {
+        let slot = self.memory.slots.find(key)?;
+        if !slot.in_flight.is_open() {
             if let Some(chunk) = chunk {
                 self.memory.buffers.recycle(chunk);
             }
@@ -161,6 +170,8 @@ impl UringEngine {
         };
         if !more {
             self.receive_cut(key);
+        } else if slot.becomes_doubtful() {
+            self.doubt(key);
         }
         Some(Event::Received { key, chunk })
     }
@@ -194,6 +205,10 @@ impl UringEngine {
     /// The receive ended without data.
     fn receive_ended(&mut self, key: Key, result: i32) -> Option<Event<OwnedFd>> {
         let slot = self.memory.slots.find(key)?;
+        if slot.receive == Receive::Ended {
+            // A look has told of it.
+            return None;
+        }
         if result == 0 {
             slot.receive = Receive::Ended;
             return Some(Event::PeerFinished { key });

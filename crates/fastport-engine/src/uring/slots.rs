@@ -64,6 +64,10 @@ impl Marks {
     const MOVES: u8 = 1 << 1;
     /// The socket is in the ring's table.
     const DIRECT: u8 = 1 << 2;
+    /// Nothing has come since the receive was armed.
+    const FRESH: u8 = 1 << 3;
+    /// The engine's list of doubtful connections names the slot.
+    const DOUBTFUL: u8 = 1 << 4;
 
     const fn has(self, mark: u8) -> bool {
         self.0 & mark != 0
@@ -138,6 +142,25 @@ impl Slot {
     /// The socket has left the ring's table. Whether it was there.
     pub(super) const fn leave_table(&mut self) -> bool {
         self.marks.replace(Marks::DIRECT, false)
+    }
+
+    /// Notes that a receive is armed.
+    pub(super) const fn set_fresh(&mut self) {
+        self.marks.replace(Marks::FRESH, true);
+    }
+
+    /// Notes that data came. Whether they were the first since the receive was armed, and the
+    /// engine's list of doubtful connections does not name the slot yet but is to.
+    #[inline]
+    pub(super) const fn becomes_doubtful(&mut self) -> bool {
+        self.marks.has(Marks::FRESH)
+            && self.marks.replace(Marks::FRESH, false)
+            && !self.marks.replace(Marks::DOUBTFUL, true)
+    }
+
+    /// The engine's list of doubtful connections does not name the slot any more. Whether it did.
+    pub(super) const fn end_doubt(&mut self) -> bool {
+        self.marks.replace(Marks::DOUBTFUL, false)
     }
 
     /// Notes whether the engine's list of starved connections names the slot, and returns whether
