@@ -19,6 +19,9 @@
 //! payload for the length of a handler. Both accept and reject the same bytes and write the same
 //! bytes.
 //!
+//! The generated types are committed, so that nobody who builds this builds a generator:
+//! `tests/generated.rs` holds them against `proto/` and writes them anew.
+//!
 //! ```
 //! use fastport_protocol::prost::Message;
 //! use fastport_protocol::tests::EchoRequest;
@@ -45,25 +48,25 @@ pub use ids::{Identified, PacketId};
 
 /// The header and the codes that all messages share.
 pub mod commons {
-    include!(concat!(env!("OUT_DIR"), "/fastport.protocols.commons.rs"));
+    include!("generated/commons.inc");
 }
 
 /// Ping, echo and error messages.
 pub mod tests {
-    include!(concat!(env!("OUT_DIR"), "/fastport.protocols.tests.rs"));
+    include!("generated/tests.inc");
 }
 
 /// Latency and throughput messages.
 pub mod benchmark {
-    include!(concat!(env!("OUT_DIR"), "/fastport.protocols.benchmark.rs"));
+    include!("generated/benchmark.inc");
 }
 
 /// What session layers say to each other, beside the application's packets.
 pub mod session {
-    include!(concat!(env!("OUT_DIR"), "/fastport.protocols.session.rs"));
+    include!("generated/session.inc");
 }
 
 /// Messages of the admin channel.
 pub mod admin {
-    include!(concat!(env!("OUT_DIR"), "/fastport.protocols.admin.rs"));
+    include!("generated/admin.inc");
 }
