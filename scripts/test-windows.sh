@@ -12,6 +12,8 @@ set -euo pipefail
 packages=(
   fastport-buffer fastport-engine fastport-protocol fastport fastport-testkit fastport-admin fastport-cli
 )
+# What is built and run there. fastport-system has nothing on other systems to be held against.
+windows_tests=(test --locked --package fastport-system "${packages[@]/#/--package=}")
 list=$project/tests/windows-skips.txt
 skips_max=5
 work=$(mktemp -d)
@@ -26,10 +28,12 @@ main() {
     *) usage >&2 && return 2 ;;
   esac
   cd "$project"
+  build windows scripts/cargo-windows.sh "${windows_tests[@]}"
+  build here cargo test --locked
   local package
   for package in "${packages[@]}"; do
-    names "$package" here cargo
-    names "$package" windows scripts/cargo-windows.sh
+    names "$package" here
+    names "$package" windows
     compare "$package"
   done
   check_list
@@ -38,24 +42,29 @@ main() {
   fi
 }
 
-# Writes the test names of package $1 to a file named after $2, by the cargo command $3: the test
-# program, a colon, and the case without the engine that it runs on.
+# Builds all test programs as they are run, with the examples that some start, here by the README's
+# own command, and notes in $work/$1.programs the folder of each program's package and its path. One
+# build for all packages: cargo unites the features of what it builds together, so one for each would
+# compile most of the tree anew each time.
+build() {
+  local where=$1
+  shift
+  "$@" --no-run --message-format json-render-diagnostics >"$work/messages" || return
+  sed -nE 's/^.*"manifest_path":"[^"]*\/crates\/([^"\/]+)\/Cargo\.toml".*"profile":\{[^}]*"test":true\}.*"executable":"([^"]+)".*$/\1 \2/p' \
+    "$work/messages" >"$work/$where.programs"
+}
+
+# Writes the test names of package $1 to a file named after $2: the test program, a colon, and the
+# case without the engine that it runs on.
 names() {
-  local features=()
-  # Its suite of TLS is there with TLS only, as it is in the run.
-  [ "$1" != fastport ] || features=(--features tls-ring)
-  "$3" test --locked --package "$1" "${features[@]}" -- --list --format terse \
-    >"$work/output" 2>"$work/log" ||
-    { cat "$work/log" >&2 && return 1; }
-  # cargo names each program on stderr, in the order of the lists on stdout; so they are run one by
-  # one, by the paths that it tells.
+  local package path
   : >"$work/$1.$2.all"
-  local program path
-  while read -r program path; do
-    run_program "$2" "$path" --list --format terse |
-      sed -n "s/\r\$//; s/: test\$//p" | sed "s/^/$program:/" >>"$work/$1.$2.all"
-  done < <(sed -n 's/^ *Running \(unittests\|tests\)[ /].* (\(.*\))$/\2/p' "$work/log" |
-    while read -r path; do echo "$(program_of "$1" "$path") $path"; done)
+  while read -r package path; do
+    if [ "$package" = "$1" ]; then
+      run_program "$2" "$path" --list --format terse </dev/null |
+        sed -n "s/\r\$//; s/: test\$//p" | sed "s/^/$(program_of "$1" "$path"):/" >>"$work/$1.$2.all"
+    fi
+  done <"$work/$2.programs"
   if [ ! -s "$work/$1.$2.all" ]; then
     say "$1: no cases were listed ($2)"
     return 1
@@ -149,18 +158,13 @@ check_list() {
 }
 
 run_tests() {
-  # That one has nothing on other systems to be held against.
-  local kind package name reason arguments=() selected=(--package fastport-system)
-  for package in "${packages[@]}"; do
-    selected+=(--package "$package")
-  done
+  local kind package name reason arguments=()
   while read -r kind package name reason; do
     if [ "$kind" = skip ]; then
       arguments+=(--skip "$name")
     fi
   done <"$list"
-  scripts/cargo-windows.sh test --locked "${selected[@]}" --lib --bins --tests -- \
-    "${arguments[@]}"
+  scripts/cargo-windows.sh "${windows_tests[@]}" --lib --bins --tests -- "${arguments[@]}"
 }
 
 main "$@"
