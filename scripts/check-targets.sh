@@ -31,7 +31,8 @@ main() {
     build_library "$target" check
     (
       target_environment "$target" '-D warnings'
-      export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$project/target}/targets
+      # Beside cargo-windows.sh's builds: what is built for this machine is the same.
+      export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$project/target}/windows
       say "checking $target"
       # *ring* is C, and there is no compiler for these: TLS is checked without it.
       "$cargo" check --quiet --locked --workspace --all-targets \

@@ -213,6 +213,8 @@ macro_rules! mount {
     };
 }
 
+// The way of dispatch is the session layer's affair and a form, direct descriptors or a way to
+// receive, the engine's: so each engine has both ways, and each form one of them.
 #[cfg(target_os = "linux")]
 mount!(io_uring_inline, Setup::inline("io_uring"));
 #[cfg(target_os = "linux")]
@@ -221,11 +223,6 @@ mount!(io_uring_pool, Setup::pool("io_uring"));
 mount!(
     io_uring_direct_inline,
     Setup::inline("io_uring").direct_descriptors()
-);
-#[cfg(target_os = "linux")]
-mount!(
-    io_uring_direct_pool,
-    Setup::pool("io_uring").direct_descriptors()
 );
 #[cfg(unix)]
 mount!(poll_inline, Setup::inline("poll"));
@@ -237,10 +234,6 @@ mount!(iocp_inline, Setup::inline("iocp"));
 mount!(iocp_pool, Setup::pool("iocp"));
 #[cfg(windows)]
 mount!(iocp_direct_inline, Setup::inline("iocp").direct());
-#[cfg(windows)]
-mount!(iocp_direct_pool, Setup::pool("iocp").direct());
-#[cfg(windows)]
-mount!(iocp_overlapped_inline, Setup::inline("iocp").overlapped());
 #[cfg(windows)]
 mount!(iocp_overlapped_pool, Setup::pool("iocp").overlapped());
 
