@@ -2,7 +2,7 @@
 //!
 //! All of them run, also after one failed, so that one round shows everything there is to mend.
 
-use crate::{mutants, simulation, tidy};
+use crate::{instrumented, mutants, simulation, tidy};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -52,14 +52,10 @@ fn lints(root: &Path) -> bool {
     let lint = ["clippy", "--locked", "--all-targets"];
     let deny = ["--", "-D", "warnings"];
     let mut passed = cargo(root, &[&lint[..], &["--workspace"], &deny].concat(), &[]);
-    for (manifest, locked) in SEPARATE_LINTED {
-        let lint = if locked {
-            &lint[..]
-        } else {
-            &["clippy", "--all-targets"]
-        };
-        let arguments = [lint, &["--manifest-path", manifest], &deny].concat();
-        passed &= cargo(root, &arguments, &[]);
+    for manifest in SEPARATE_LINTED {
+        let arguments = [&lint[..], &["--manifest-path", manifest], &deny].concat();
+        // Into the same folder: what they have in common is built once.
+        passed &= cargo(root, &arguments, &[("CARGO_TARGET_DIR", "target")]);
     }
     passed
 }
@@ -73,9 +69,14 @@ fn documentation(root: &Path) -> bool {
 }
 
 /// The models explore every order of a few threads; a run in which no model ran is a failure, since
-/// a wrong `cfg` would otherwise look like success.
+/// a wrong `cfg` would otherwise look like success. Built like the simulation, whose build scripts
+/// and procedural macros are used again: with a target named, those take no notice of the flag.
 fn loom_models(root: &Path) -> bool {
-    let mut arguments = vec!["test", "--locked", "--release", "--lib"];
+    let Some(host) = instrumented::host() else {
+        return false;
+    };
+    let mut arguments = vec!["test", "--locked", "--profile", "simulation", "--lib"];
+    arguments.extend(["--target", &host]);
     for package in LOOM_PACKAGES {
         arguments.extend(["--package", package]);
     }
@@ -85,7 +86,6 @@ fn loom_models(root: &Path) -> bool {
         .args(&arguments)
         .current_dir(root)
         .env("RUSTFLAGS", "--cfg loom")
-        .env("CARGO_TARGET_DIR", root.join("target/loom"))
         .stderr(Stdio::inherit())
         .output();
     let Ok(output) = output else {
@@ -137,19 +137,10 @@ pub(crate) fn cargo(root: &Path, arguments: &[&str], environment: &[(&str, &str)
         .is_ok_and(|status| status.success())
 }
 
-/// What `--workspace` does not reach: packages in workspaces of their own, and whether their lock
-/// file is held to. The harnesses use all of FastPort, so each dependency that FastPort gains is
-/// theirs as well. The fuzz targets are not linted: that would build libFuzzer, and they are one
-/// line each.
-const SEPARATE_LINTED: [(&str, bool); 2] = [
-    ("bench/Cargo.toml", true),
-    ("fuzz/harness/Cargo.toml", false),
-];
-const SEPARATE_FORMATTED: [&str; 3] = [
-    "bench/Cargo.toml",
-    "fuzz/Cargo.toml",
-    "fuzz/harness/Cargo.toml",
-];
+/// What `--workspace` does not reach: workspaces of their own. The fuzz targets are not linted:
+/// that would build libFuzzer, and they are one line each.
+const SEPARATE_LINTED: [&str; 1] = ["bench/Cargo.toml"];
+const SEPARATE_FORMATTED: [&str; 2] = ["bench/Cargo.toml", "fuzz/Cargo.toml"];
 
 /// The crates whose atomics loom replaces.
 const LOOM_PACKAGES: [&str; 3] = ["fastport-buffer", "fastport-engine", "fastport"];

@@ -8,12 +8,12 @@
 //! | module | owns |
 //! |---|---|
 //! | [`plan`] | what a seed decides before the first step |
-//! | [`run`] | the steps, and the checks at the end |
+//! | [`run`](mod@run) | the steps, and the checks at the end |
 //! | `machine` | workers that sleep or take turns, and the kernel's work for them |
 //! | `interlude` | what others do while a handler runs |
 //! | [`peer`], [`handler`] | both sides of the application |
 //! | [`ledger`], [`directory`] | what should become of a connection, and what has |
-//! | [`shrink`] | a smaller run that still fails |
+//! | [`shrink`](mod@shrink) | a smaller run that still fails |
 
 pub mod directory;
 pub mod handler;
