@@ -68,12 +68,13 @@ impl Doubts {
     /// The next to be looked at.
     fn pop(&mut self, now: Instant) -> Option<Key> {
         if self.old.is_empty() && now >= self.due {
-            if self.old.capacity() > KEPT {
-                self.old = Vec::new();
-            }
             mem::swap(&mut self.young, &mut self.old);
         }
-        self.old.pop()
+        let key = self.old.pop();
+        if self.old.is_empty() && self.old.capacity() > KEPT {
+            self.old = Vec::new();
+        }
+        key
     }
 }
 
