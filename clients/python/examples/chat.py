@@ -4,6 +4,7 @@ Start ``cargo run --release --example chat`` and then this in two terminals. Wha
 other reads. Ctrl-D leaves.
 """
 
+import os
 import sys
 import threading
 from pathlib import Path
@@ -19,7 +20,7 @@ SAY = 0x0100
 
 
 def show(client: Client) -> None:
-    """Prints what others say until the connection ends."""
+    """Prints what others say until the connection ends, and the program with it."""
     while True:
         try:
             frame = client.receive(timeout=3600)
@@ -27,13 +28,14 @@ def show(client: Client) -> None:
             continue
         except ClientError as error:
             print(f"-- {error}", flush=True)
-            return
+            # The other thread waits for a line that would go nowhere.
+            os._exit(1)
         if frame.packet_id == SAY:
             print(EchoRequest.decode(frame.payload).data_str, flush=True)
 
 
 def main() -> int:
-    address = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:6629"
+    address = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:7001"
     name = sys.argv[2] if len(sys.argv) > 2 else "somebody"
     try:
         client = Client(address)

@@ -3,10 +3,14 @@
 #[path = "harness/server.rs"]
 mod server;
 
+use fastport::protocol::commons::ResultCode;
+use fastport::protocol::tests::{EchoRequest, EchoResponse};
+use fastport::{Identified, Session};
 use fastport_testkit::programs::started;
 use server::Server;
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 /// An engine that every machine of the system has.
 const FALLBACK: &str = if cfg!(windows) { "iocp" } else { "poll" };
@@ -68,6 +72,32 @@ fn a_client_gets_its_echoes_and_the_server_drains() {
         assert!(report.contains("1 sessions served"), "{report}");
         assert_eq!(report.lines().count(), 1);
     }
+}
+
+/// The README's own server answers echoes and nothing else.
+#[test]
+fn a_client_is_content_with_a_server_that_only_echoes() {
+    let server = fastport::Server::builder()
+        .listen("127.0.0.1:0")
+        .on(|session: &Session, request: EchoRequest| {
+            let response = EchoResponse {
+                header: request.header,
+                result: ResultCode::Ok.into(),
+                data_str: request.data_str,
+                ..EchoResponse::default()
+            };
+            let _ = session.send(EchoRequest::ID, &response);
+        })
+        .start()
+        .unwrap();
+    let address = server.local_address().to_string();
+    let asks = ["client", "--connect", &address, "--timeout", "1s"];
+    let output = run(&[&asks[..], &["--count", "3"]].concat());
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("no handler for PingRequest"), "{said}");
+    assert!(said.contains("3 of 3 came back"), "{said}");
+    server.stop(Duration::from_secs(10));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A chat: what one says is encoded once and shared by reference among all others' send queues.
 //!
-//! `cargo run --release --example chat -- 127.0.0.1:6629`
+//! `cargo run --release --example chat -- 127.0.0.1:7001`
 
 use fastport::protocol::tests::EchoRequest;
 use fastport::{Handler, Packet, PacketId, Room, Server, Session};
@@ -37,7 +37,7 @@ impl Handler for Chat {
 fn main() -> Result<(), fastport::Error> {
     let address = std::env::args()
         .nth(1)
-        .unwrap_or_else(|| "127.0.0.1:6629".into());
+        .unwrap_or_else(|| "127.0.0.1:7001".into());
     let server = Server::builder()
         .listen(address)
         .handler(Chat::default())

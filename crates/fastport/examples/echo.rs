@@ -2,7 +2,7 @@
 
 use fastport::protocol::commons::ResultCode;
 use fastport::protocol::tests::{EchoRequest, EchoResponse};
-use fastport::{Identified, Server, Session};
+use fastport::{Identified, PacketId, Server, Session};
 
 fn main() -> Result<(), fastport::Error> {
     let address = std::env::args().nth(1);
@@ -16,6 +16,9 @@ fn main() -> Result<(), fastport::Error> {
                 data_str: request.data_str,
             };
             let _ = session.send(EchoRequest::ID, &response);
+        })
+        .on_packet(PacketId::RAW_ECHO, |session, packet| {
+            let _ = session.forward(&packet);
         })
         .on_disconnected(|session, reason| println!("{}: {reason}", session.peer_address()))
         .start()?;

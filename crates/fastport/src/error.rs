@@ -3,6 +3,7 @@
 use crate::config::ConfigError;
 use fastport_engine::EngineError;
 use fastport_protocol::PacketId;
+use std::fmt;
 use std::net::SocketAddr;
 
 /// Why a packet was not queued. Nothing of it was.
@@ -65,7 +66,9 @@ pub enum SendStatus {
 }
 
 /// What can go wrong when a server, a client or an I/O service is started or run.
-#[derive(Debug, thiserror::Error)]
+///
+/// `Debug` is its sentence as well: it is what a `main` that returns one prints.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A setting is wrong.
@@ -109,4 +112,10 @@ pub enum Error {
         /// Why.
         reason: crate::CloseReason,
     },
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }

@@ -7,10 +7,12 @@ use super::churn;
 use super::flow::{SessionLoad, Stage};
 use super::load::Load;
 use super::pacer;
-use super::plan::{Extent, Pace, Plan, Scenario};
+use super::plan::{Extent, Kind, Pace, Plan, Scenario};
 use super::report::RunReport;
 use crate::output::progress::Progress;
-use fastport::{CloseReason, Dispatch, Error, IoService, ServiceConfig, Session, SessionConfig};
+use fastport::{
+    CloseReason, Dispatch, Error, IoService, PacketId, ServiceConfig, Session, SessionConfig,
+};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -212,7 +214,12 @@ fn watch(load: &Load, sessions: &[Session], show: impl Fn()) {
 /// Why a run is given up.
 pub(super) fn silence(plan: &Plan) -> String {
     let limit = crate::quantity::show_duration(plan.timeout);
-    format!("nothing came back for {limit}")
+    let packet = if plan.kind == Kind::Raw {
+        PacketId::RAW_ECHO
+    } else {
+        PacketId::BENCHMARK_REQUEST
+    };
+    format!("nothing came back for {limit}: does the server answer packet {packet}?")
 }
 
 /// Whether a response is waited for longer than the limit.

@@ -52,11 +52,20 @@ pub(crate) fn run(arguments: &ClientArguments, log: Option<&str>) -> Result<(), 
     result
 }
 
-/// So many pings, then so many echoes.
+/// So many pings, then so many echoes. A server that leaves the first ping unanswered is one of the
+/// user's own; it is judged by its echoes.
 fn count(peer: &mut Peer, count: usize, message: &str) -> Result<(), Failure> {
-    let mut came_back = 0;
+    let (mut came_back, mut asked) = (0, 0);
     for index in 1..=count {
-        came_back += usize::from(show(&format!("ping {index}"), peer.ping()));
+        let pong = peer.ping();
+        let silent = index == 1 && matches!(pong, Err(Missing::TimedOut(_)));
+        let came = show(&format!("ping {index}"), pong);
+        if silent {
+            terminal::say("it seems to have no handler for PingRequest; asking for echoes");
+            break;
+        }
+        asked += 1;
+        came_back += usize::from(came);
     }
     for index in 1..=count {
         came_back += usize::from(show(
@@ -64,8 +73,9 @@ fn count(peer: &mut Peer, count: usize, message: &str) -> Result<(), Failure> {
             peer.echo(message),
         ));
     }
-    terminal::say(format_args!("{came_back} of {} came back", 2 * count));
-    if came_back == 2 * count {
+    asked += count;
+    terminal::say(format_args!("{came_back} of {asked} came back"));
+    if came_back == asked {
         Ok(())
     } else {
         Err(Failure::Told)
