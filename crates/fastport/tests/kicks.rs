@@ -1,4 +1,4 @@
-//! Ten thousand kicks under traffic: clients that live learn the code and the text.
+//! Thousands of kicks under traffic: clients that live learn the code and the text.
 //!
 //! `cargo test --release --test kicks -- --nocapture` shows the figures.
 
@@ -10,7 +10,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-const WAVES: usize = 10;
+/// Fewer under Wine, which is slow at making connections: no engine has a part in this.
+const WAVES: usize = if cfg!(windows) { 3 } else { 10 };
 const SESSIONS: usize = 1000;
 const LIMIT: Duration = Duration::from_secs(60);
 const ID: PacketId = PacketId::RAW_ECHO;
