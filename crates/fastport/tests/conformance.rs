@@ -88,6 +88,7 @@ macro_rules! mount {
                 farewells: a_peer_that_answers_no_heartbeat_is_closed timely,
                 farewells: a_peer_that_answers_heartbeats_lives_and_is_measured timely,
                 pressure: a_flood_without_reading_is_bounded,
+                pressure: a_flood_for_a_handler_that_blocks_is_bounded,
                 pressure: reading_goes_on_when_the_peer_reads,
                 pressure: writable_comes_once_per_episode,
                 pressure: the_hard_limit_ends_the_session,

@@ -186,6 +186,15 @@ impl Slot {
         }
     }
 
+    /// Whether more waits for a handler on the pool than may, although reading goes on.
+    #[inline]
+    pub(crate) fn has_much_to_handle(&self) -> bool {
+        self.strand.as_ref().is_some_and(|strand| {
+            self.reading == Reading::Armed
+                && strand.queued_bytes() > self.config().receive_high_watermark
+        })
+    }
+
     /// Whether received bytes are for the handler.
     pub(crate) fn takes_input(&self) -> bool {
         self.phase == Phase::Open && !self.session.shared().is_disconnect_requested()

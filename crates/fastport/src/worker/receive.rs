@@ -90,6 +90,10 @@ impl<E: Engine> Worker<E> {
             began = self.sampler.begin();
             slot.deliver_inline(framer, self.framer, &chunk)
         };
+        if slot.has_much_to_handle() {
+            // Reading pauses.
+            slot.session.shared().attend();
+        }
         let packets = slot.session.shared().packets_in.get() - before;
         self.link.counters.packets_in.add(packets);
         match began {

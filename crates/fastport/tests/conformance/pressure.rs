@@ -3,6 +3,8 @@
 use super::harness::{ID, Peer, Seen, Setup, frame, pattern};
 use fastport::{CloseReason, SendStatus, ServiceConfig};
 use std::io::{ErrorKind, Write};
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 const HIGH: usize = 64 * 1024;
@@ -50,6 +52,24 @@ pub(crate) fn a_flood_without_reading_is_bounded(setup: Setup) {
     );
     assert!(session.is_connected());
     assert!(host.server.stats().pauses >= 1);
+}
+
+/// What waits for a handler is bounded as well: no more is received than fits.
+pub(crate) fn a_flood_for_a_handler_that_blocks_is_bounded(setup: Setup) {
+    let (let_go, gate) = channel::<()>();
+    let gate = Mutex::new(gate);
+    let host = setup.host(small_queues, move |_, _| {
+        // Until the case drops the other end.
+        let _ = gate.lock().unwrap().recv();
+    });
+    // Dropped before the host, which waits for its handlers.
+    let let_go = let_go;
+    let mut peer = host.connect();
+    host.accepted();
+    flood(&mut peer, &pattern(1, 2000));
+    let received = host.server.stats().bytes_in;
+    assert!(received < 4 << 20, "{received} bytes wait for a handler");
+    drop(let_go);
 }
 
 pub(crate) fn reading_goes_on_when_the_peer_reads(setup: Setup) {
