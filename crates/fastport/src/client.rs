@@ -11,7 +11,7 @@ use crate::server::resolve;
 use crate::worker::secure::ClientTls;
 use crate::{CloseReason, Error, Handler, IoService, Packet, SendError, Session};
 use crate::{SendStatus, client::answer::Answer};
-use answer::Pending;
+use answer::{NoAnswer, Pending};
 use fastport_engine::EngineKind;
 use fastport_protocol::commons::Header;
 use fastport_protocol::{Headed, Identified};
@@ -82,14 +82,44 @@ impl Client {
         self.request_async(request)?.wait(self.request_timeout)
     }
 
-    /// Sends a request now; the future is its answer. It has no time limit of its own: race it with
-    /// your executor's timer, or use [`Request::wait`]. Dropping it forgets the request.
+    /// Sends a request now; the future is its answer. It has no time limit of its own: see
+    /// [`Client::request_async_within`], or use [`Request::wait`]. Dropping it forgets the request.
     ///
     /// The header is filled in: an id that is unique in this client, and the time.
     ///
     /// # Errors
     /// When the request could not be queued.
-    pub fn request_async<Req, Resp>(&self, mut request: Req) -> Result<Request<Resp>, ClientError>
+    pub fn request_async<Req, Resp>(&self, request: Req) -> Result<Request<Resp>, ClientError>
+    where
+        Req: Identified + Headed,
+        Resp: prost::Message + Default,
+    {
+        self.begin_request(request, None)
+    }
+
+    /// As [`Client::request_async`], with a time limit of its own, whatever the executor: when
+    /// `limit` is over, from now on, the future is a [`ClientError::Timeout`]. The worker's timers
+    /// keep it, 50 ms exact.
+    ///
+    /// # Errors
+    /// As [`Client::request_async`].
+    pub fn request_async_within<Req, Resp>(
+        &self,
+        request: Req,
+        limit: Duration,
+    ) -> Result<Request<Resp>, ClientError>
+    where
+        Req: Identified + Headed,
+        Resp: prost::Message + Default,
+    {
+        self.begin_request(request, Some(limit))
+    }
+
+    fn begin_request<Req, Resp>(
+        &self,
+        mut request: Req,
+        limit: Option<Duration>,
+    ) -> Result<Request<Resp>, ClientError>
     where
         Req: Identified + Headed,
         Resp: prost::Message + Default,
@@ -100,7 +130,11 @@ impl Client {
             timestamp_ms: now_ms(),
         });
         let answer = self.pending.expect(id);
-        let request_future = Request::new(self.pending.clone(), id, answer);
+        let mut request_future = Request::new(self.pending.clone(), id, answer);
+        // Before it is sent, so that the worker which is told of that files the deadline.
+        if let Some(limit) = limit {
+            request_future.limit(&self.session, limit)?;
+        }
         // A request that fails to be sent is forgotten with its future.
         if self.session.send(Req::ID, &request)? == SendStatus::Dropped {
             return Err(SendError::Dropped.into());
@@ -235,6 +269,7 @@ impl ClientBuilder {
             if let Ok(made) = outcome {
                 place.put(made);
             }
+            let closed = closed.map(NoAnswer::Closed);
             announce.complete(closed.map_or(Ok(Vec::new()), Err));
         })?;
         let request_timeout = self.request_timeout.unwrap_or(REQUEST_TIMEOUT);

@@ -130,6 +130,37 @@ fn a_request_that_is_not_answered_times_out() {
     assert_eq!(answer.data_str, "still there");
 }
 
+/// Each request has its own time, without an executor's timer; others of the session go on.
+#[test]
+fn async_requests_have_time_limits_of_their_own() {
+    let server = echo_server();
+    let to = server.local_address();
+    block_on(async {
+        let client = Client::builder().connect_async(to).unwrap().await.unwrap();
+        let ask = |limit| {
+            let request = BenchmarkRequest::default();
+            client.request_async_within::<_, BenchmarkResponse>(request, limit)
+        };
+        let short = Duration::from_millis(60);
+        let (late, waiting) = (ask(short).unwrap(), ask(LIMIT).unwrap());
+        let answered = client.request_async_within::<_, EchoResponse>(echo("in time"), LIMIT);
+        let answer = answered.unwrap().await.unwrap();
+        assert_eq!(answer.data_str, "in time");
+        let late = late.await;
+        assert!(
+            matches!(late, Err(ClientError::Timeout(limit)) if limit == short),
+            "{late:?}"
+        );
+        // One that nobody waits for any more leaves nothing.
+        drop(ask(LIMIT).unwrap());
+        let closing = client.request_async::<_, EchoResponse>(echo("close"));
+        let ended = Some(CloseReason::PeerClosed);
+        assert_eq!(closing.unwrap().await.map(drop).map_err(reason), Err(ended));
+        assert_eq!(waiting.await.map(drop).map_err(reason), Err(ended));
+        assert!(ask(LIMIT).is_err());
+    });
+}
+
 #[test]
 fn requests_that_wait_fail_when_the_session_ends() {
     let server = echo_server();

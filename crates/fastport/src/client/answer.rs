@@ -1,7 +1,7 @@
 //! Answers that somebody waits for, by request id.
 
-use crate::CloseReason;
 use crate::session::asks::request_id;
+use crate::{CloseReason, RequestError};
 use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +9,25 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// The payload of an answer, or why there will be none.
-pub(super) type Outcome = Result<Vec<u8>, CloseReason>;
+pub(super) type Outcome = Result<Vec<u8>, NoAnswer>;
+
+/// Why there will be no answer.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) enum NoAnswer {
+    /// The session has ended.
+    Closed(CloseReason),
+    /// The request's own time is over.
+    Late(Duration),
+}
+
+impl From<NoAnswer> for RequestError {
+    fn from(why: NoAnswer) -> Self {
+        match why {
+            NoAnswer::Closed(reason) => Self::Closed(reason),
+            NoAnswer::Late(limit) => Self::Timeout(limit),
+        }
+    }
+}
 
 /// A place for one outcome, for one waiter: a task or a blocked thread.
 #[derive(Debug, Default)]
@@ -87,7 +105,7 @@ impl Pending {
         let answer = Arc::new(Answer::default());
         let mut table = self.table.lock();
         match table.closed {
-            Some(reason) => answer.complete(Err(reason)),
+            Some(reason) => answer.complete(Err(NoAnswer::Closed(reason))),
             None => {
                 table.waiting.insert(id, answer.clone());
             }
@@ -119,7 +137,7 @@ impl Pending {
             std::mem::take(&mut table.waiting)
         };
         for answer in waiting.into_values() {
-            answer.complete(Err(reason));
+            answer.complete(Err(NoAnswer::Closed(reason)));
         }
     }
 
@@ -185,7 +203,8 @@ mod tests {
         let pending = Pending::default();
         let waiting = pending.expect(1);
         pending.fail(CloseReason::Idle);
-        assert_eq!(waiting.wait(None), Some(Err(CloseReason::Idle)));
-        assert_eq!(pending.expect(2).wait(None), Some(Err(CloseReason::Idle)));
+        let ended = Some(Err(NoAnswer::Closed(CloseReason::Idle)));
+        assert_eq!(waiting.wait(None), ended);
+        assert_eq!(pending.expect(2).wait(None), ended);
     }
 }

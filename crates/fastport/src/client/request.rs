@@ -1,8 +1,8 @@
 //! The futures of a client: an answer, and a connection.
 
-use super::answer::{Answer, Pending};
+use super::answer::{Answer, NoAnswer, Pending};
 use super::{Client, ClientError};
-use crate::{Error, Session};
+use crate::{Error, SendError, Session};
 use parking_lot::Mutex;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -19,6 +19,8 @@ pub struct Request<Resp> {
     pending: Arc<Pending>,
     id: u64,
     answer: Arc<Answer>,
+    /// The session whose worker keeps the request's own time limit, if it has one.
+    timed: Option<Session>,
     response: PhantomData<fn() -> Resp>,
 }
 
@@ -28,8 +30,28 @@ impl<Resp: prost::Message + Default> Request<Resp> {
             pending,
             id,
             answer,
+            timed: None,
             response: PhantomData,
         }
+    }
+
+    /// Has the request end as timed out when `limit` is over.
+    ///
+    /// # Errors
+    /// The session has ended.
+    pub(super) fn limit(&mut self, session: &Session, limit: Duration) -> Result<(), SendError> {
+        let answer = self.answer.clone();
+        let told = move |_: &Session, outcome: Result<&[u8], ClientError>| {
+            // The end of a session is told by its handler, with all other requests.
+            if let Err(ClientError::Timeout(limit)) = outcome {
+                answer.complete(Err(NoAnswer::Late(limit)));
+            }
+        };
+        session
+            .shared()
+            .limit_request(self.id, limit, Box::new(told))?;
+        self.timed = Some(session.clone());
+        Ok(())
     }
 
     /// The id that the request has on the wire.
@@ -47,7 +69,7 @@ impl<Resp: prost::Message + Default> Request<Resp> {
             .answer
             .wait(Some(limit))
             .ok_or(ClientError::Timeout(limit))?;
-        Ok(Resp::decode(&*outcome.map_err(ClientError::Closed)?)?)
+        Ok(Resp::decode(&*outcome?)?)
     }
 }
 
@@ -56,7 +78,7 @@ impl<Resp: prost::Message + Default> Future for Request<Resp> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         self.answer.poll(context).map(|outcome| {
-            let payload = outcome.map_err(ClientError::Closed)?;
+            let payload = outcome?;
             Ok(Resp::decode(&*payload)?)
         })
     }
@@ -65,6 +87,9 @@ impl<Resp: prost::Message + Default> Future for Request<Resp> {
 impl<Resp> Drop for Request<Resp> {
     fn drop(&mut self) {
         self.pending.forget(self.id);
+        if let Some(session) = &self.timed {
+            session.shared().forget_ask(self.id);
+        }
     }
 }
 
@@ -139,11 +164,16 @@ impl Connecting {
     }
 
     fn finish(&mut self, outcome: super::answer::Outcome) -> Result<Client, Error> {
-        if let Err(reason) = outcome {
-            return Err(Error::Connect {
-                address: self.to,
-                reason,
-            });
+        match outcome {
+            Err(NoAnswer::Closed(reason)) => {
+                return Err(Error::Connect {
+                    address: self.to,
+                    reason,
+                });
+            }
+            // A connection's time limit is the session's.
+            Err(NoAnswer::Late(_)) => return Err(Error::Stopped),
+            Ok(_) => {}
         }
         let session = self.handover.take().ok_or(Error::Stopped)?;
         let finish = self.finish.take().ok_or(Error::Stopped)?;

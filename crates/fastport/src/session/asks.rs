@@ -32,8 +32,9 @@ pub(crate) struct Asks {
 }
 
 struct Ask {
-    /// The id of the packet that answers it.
-    expects: PacketId,
+    /// The id of the packet that answers it; `None` when the answer is looked for elsewhere, and
+    /// only the time limit is kept here.
+    expects: Option<PacketId>,
     deadline: Moment,
     limit: Duration,
     answered: Answered,
@@ -56,14 +57,18 @@ impl Asks {
     fn add(&mut self, side: u64, ask: Ask) -> u64 {
         self.made += 1;
         let id = side | self.made;
+        self.insert(id, ask);
+        id
+    }
+
+    fn insert(&mut self, id: u64, ask: Ask) {
         self.earliest = self.earliest.into_iter().chain([ask.deadline]).min();
         self.waiting.insert(id, ask);
-        id
     }
 
     fn take(&mut self, id: u64, packet: PacketId) -> Option<Ask> {
         let expects = self.waiting.get(&id)?.expects;
-        (expects == packet).then(|| self.waiting.remove(&id))?
+        (expects == Some(packet)).then(|| self.waiting.remove(&id))?
     }
 
     /// Takes out those whose time is over.
@@ -107,20 +112,40 @@ impl SessionShared {
         } else {
             ASKED_BY_CONNECTOR
         };
-        let ask = Ask {
+        let ask = self.new_ask(Some(expects), limit, answered);
+        self.add_ask(|asks| asks.add(side, ask))
+    }
+
+    /// Has `told` called when `limit` is over or the session has ended, unless request `id` is
+    /// forgotten before. Its answer is found by whoever made it: a client, whose ids count from 1.
+    pub(crate) fn limit_request(
+        self: &Arc<Self>,
+        id: u64,
+        limit: Duration,
+        told: Answered,
+    ) -> Result<(), SendError> {
+        let ask = self.new_ask(None, limit, told);
+        self.add_ask(|asks| asks.insert(id, ask))
+    }
+
+    fn new_ask(&self, expects: Option<PacketId>, limit: Duration, answered: Answered) -> Ask {
+        Ask {
             expects,
             deadline: Moment::after(self.context.worker.service.uptime_ns()) + limit,
             limit,
             answered,
-        };
+        }
+    }
+
+    fn add_ask<R>(&self, add: impl FnOnce(&mut Asks) -> R) -> Result<R, SendError> {
         let mut remote = self.remote.lock();
         if self.is_disconnect_requested() {
             return Err(SendError::Disconnected);
         }
         let remote = remote.get_or_insert_default();
-        let id = remote.asks.get_or_insert_default().add(side, ask);
+        let added = add(remote.asks.get_or_insert_default());
         self.flags.set(ASKS, true);
-        Ok(id)
+        Ok(added)
     }
 
     /// Runs `act` on the requests that wait, if there are any.
@@ -234,7 +259,7 @@ mod tests {
 
     fn ask(deadline: u64) -> Ask {
         Ask {
-            expects: PacketId::PING_RESPONSE,
+            expects: Some(PacketId::PING_RESPONSE),
             deadline: Moment::after(deadline),
             limit: Duration::from_nanos(deadline),
             answered: Box::new(|_, _| {}),

@@ -206,6 +206,14 @@ impl Session {
         self.shared.set_send_policy(policy);
     }
 
+    /// How long this session's queue may stay full from now on with [`SendPolicy::Disconnect`],
+    /// instead of [`SessionConfig::send_full_grace`](crate::SessionConfig): a spectator less than a
+    /// player, for example. It counts from when the queue became full, also if it is full already;
+    /// the worker's timers keep it, 50 ms exact. Zero is no limit. Any thread, at any time.
+    pub fn set_send_full_grace(&self, grace: Duration) {
+        self.shared.set_full_grace(grace);
+    }
+
     /// What happens to messages when the send queue is full.
     #[must_use]
     pub fn send_policy(&self) -> SendPolicy {

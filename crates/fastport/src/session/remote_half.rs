@@ -49,6 +49,8 @@ pub(crate) struct RemoteHalf {
     pub(crate) dropped: u64,
     /// Since when the queue is full, while the policy is to disconnect for that.
     pub(crate) full_since: Option<Moment>,
+    /// How long it may be full, if this session has a time of its own.
+    pub(crate) full_grace: Option<Duration>,
     /// What its handshake agreed on.
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Box<crate::tls::TlsInfo>>,

@@ -12,6 +12,7 @@ use crate::{SendError, SendStatus};
 use fastport_buffer::SharedFrame;
 use fastport_engine::Moment;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What happens when a session's send queue is full: above
 /// [`SessionConfig::send_high_watermark`](crate::SessionConfig). A message for a queue that is
@@ -38,9 +39,10 @@ pub enum SendPolicy {
     /// takes the place of the older one. All others are as with `Report`.
     LatestByKey,
     /// As `Report`, and a session whose queue stays full for
-    /// [`SessionConfig::send_full_grace`](crate::SessionConfig) is closed with
-    /// [`CloseReason::SendQueueFull`](crate::CloseReason): it never fell below the low watermark
-    /// meanwhile.
+    /// [`SessionConfig::send_full_grace`](crate::SessionConfig), or for what
+    /// [`Session::set_send_full_grace`](crate::Session::set_send_full_grace) says of it, is closed
+    /// with [`CloseReason::SendQueueFull`](crate::CloseReason): it never fell below the low
+    /// watermark meanwhile.
     Disconnect,
 }
 
@@ -270,25 +272,35 @@ impl SessionShared {
         counters.sends_dropped_oldest.add_shared(messages);
     }
 
-    /// Since when the queue is full, if the policy is to disconnect for that.
-    pub(crate) fn full_since(&self) -> Option<Moment> {
+    /// Since when the queue is full and how long it may be, if the policy is to disconnect for
+    /// that.
+    pub(crate) fn full_since(&self) -> Option<(Moment, Duration)> {
         if self.send_policy() != SendPolicy::Disconnect {
             return None;
         }
-        self.remote.lock().as_ref()?.full_since
+        let remote = self.remote.lock();
+        let remote = remote.as_ref()?;
+        let grace = remote.full_grace;
+        let grace = grace.unwrap_or(self.context.config.send_full_grace);
+        Some((remote.full_since?, grace))
     }
 
-    /// Notes whether the queue is full at `now`. Owner only. Whether it became so.
-    pub(crate) fn note_full(&self, full: bool, now: Moment) -> bool {
+    /// How long the queue may stay full from now on. The owner looks at a queue that is full
+    /// already.
+    pub(crate) fn set_full_grace(self: &Arc<Self>, grace: Duration) {
+        self.remote.lock().get_or_insert_default().full_grace = Some(grace);
+        self.attend();
+    }
+
+    /// Notes whether the queue is full at `now`. Owner only.
+    pub(crate) fn note_full(&self, full: bool, now: Moment) {
         let mut remote = self.remote.lock();
         let since = &mut remote.get_or_insert_default().full_since;
-        let became = full && since.is_none();
         *since = full.then(|| since.unwrap_or(now));
-        became
     }
 
     /// Moves the time since which the queue is full.
-    pub(crate) fn shift_full_since(&self, gap: std::time::Duration) {
+    pub(crate) fn shift_full_since(&self, gap: Duration) {
         if let Some(remote) = &mut *self.remote.lock() {
             remote.full_since = remote.full_since.map(|at| at + gap);
         }

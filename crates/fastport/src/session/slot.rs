@@ -287,9 +287,9 @@ impl Slot {
                 let time = service.config.protection.authentication_timeout;
                 limit(self.opened_at, time, CloseReason::AuthenticationTimeout)
             }),
-            self.session.shared().full_since().map(|from| {
+            self.session.shared().full_since().map(|(from, grace)| {
                 let reason = CloseReason::SendQueueFull;
-                limit(from, config.send_full_grace, reason)
+                limit(from, grace, reason)
             }),
             // While back-pressure keeps us from reading, silence is not the peer's doing.
             (self.reading == Reading::Armed)

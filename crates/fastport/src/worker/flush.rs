@@ -116,7 +116,9 @@ impl<E: Engine> Worker<E> {
             return;
         }
         let full = shared.local.with(|queue| queue.above_high) == Some(true);
-        if shared.note_full(full, self.now()) {
+        shared.note_full(full, self.now());
+        if full {
+            // Also when it was full before: its grace time may be another.
             self.file_deadline(slot);
         }
     }

@@ -240,6 +240,30 @@ pub(crate) fn a_queue_that_stays_full_ends_the_session_if_so_set(setup: Setup) {
     drop(peer);
 }
 
+/// One session has less time than the others, also when its queue is full already.
+pub(crate) fn a_session_may_have_a_grace_time_of_its_own(setup: Setup) {
+    let change = |config: &mut ServiceConfig| {
+        small_queues(config, SendPolicy::Disconnect);
+        config.session.send_full_grace = Duration::from_secs(3600);
+    };
+    let host = setup.host(change, |_, _| {});
+    let _peers = [host.connect(), host.connect()];
+    let (patient, hurried) = (host.accepted(), host.accepted());
+    for session in [&patient, &hurried] {
+        // More than the system takes.
+        for _ in 0..900 {
+            let _ = plainly(session, 0).unwrap();
+        }
+    }
+    hurried.set_send_full_grace(Duration::from_millis(200));
+    assert_eq!(host.reason(), CloseReason::SendQueueFull);
+    assert!(patient.is_connected() && !hurried.is_connected());
+    // None is for ever; then it has less again.
+    patient.set_send_full_grace(Duration::ZERO);
+    patient.set_send_full_grace(Duration::from_millis(1));
+    assert_eq!(host.reason(), CloseReason::SendQueueFull);
+}
+
 /// The grace time of a queue begins again each time that it becomes full.
 pub(crate) fn a_queue_with_room_again_has_its_grace_time_anew(setup: Setup) {
     let change = |config: &mut ServiceConfig| {
