@@ -97,6 +97,12 @@ pub(crate) struct ServerArguments {
     /// How long a stop waits for sessions to finish, as in 5s [default: 5s].
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) drain_timeout: Option<Duration>,
+    /// Let a client that begins with a hello go on with its session over its next connection.
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// How long a session without a connection is kept for that, as in 30s [default: 30s].
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) resume_keep: Option<Duration>,
     /// Listen for admin requests: page, metrics, JSON, actions [default address: 127.0.0.1:6629].
     ///
     /// An address, unix:/path, or several with commas. Addresses that others reach need a token.

@@ -2,7 +2,10 @@
 
 mod benchmark;
 mod echo;
+mod resuming;
 mod throughput;
+
+pub(crate) use resuming::Resuming;
 
 use fastport::{Handler, Packet, PacketId, Session};
 use fastport_admin::InBand;

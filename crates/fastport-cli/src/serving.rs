@@ -7,13 +7,13 @@ use crate::arguments::ServerArguments;
 use crate::failure::Failure;
 use crate::logging::LogControl;
 use crate::quantity::show_count;
-use crate::services::Services;
+use crate::services::{Resuming, Services};
 use crate::settings::ServerSettings;
 use crate::settings::written::{Changes, changes};
 use crate::signals::Urgency;
 use crate::tls::ServerTls;
 use crate::{address, administration, terminal};
-use fastport::{Dispatch, Error, IoService, StopReport};
+use fastport::{Dispatch, Error, Handler, IoService, StopReport};
 use fastport_admin::AdminServer;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -311,7 +311,12 @@ fn listen(
     services: Services,
 ) -> Result<SocketAddr, Failure> {
     let address = address::resolve(&settings.listen)?;
-    let address = tls.listen(service, address, Arc::new(services))?;
+    let handler: Arc<dyn Handler> = if settings.resume.enabled {
+        Arc::new(Resuming::new(settings.resume.config.clone(), services)?)
+    } else {
+        Arc::new(services)
+    };
+    let address = tls.listen(service, address, handler)?;
     tracing::info!(engine = %service.engine(), reason = service.engine_reason(), "engine chosen");
     Ok(address)
 }

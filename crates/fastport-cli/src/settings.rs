@@ -11,7 +11,7 @@ use crate::administration::AdminSettings;
 use crate::arguments::{DEFAULT_ADDRESS, DispatchKind, EngineChoice, ServerArguments};
 use crate::logging::LogSettings;
 use crate::tls::TlsSettings;
-use fastport::{Dispatch, Profile, ServiceConfig, SessionConfig, WaitStrategy};
+use fastport::{Dispatch, Profile, ResumeConfig, ServiceConfig, SessionConfig, WaitStrategy};
 use keys::Key;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,11 +30,22 @@ pub(crate) struct ServerSettings {
     pub(crate) log: LogSettings,
     /// The files that TLS is made from.
     pub(crate) tls: TlsSettings,
+    /// Whether and for how long sessions outlive their connections.
+    pub(crate) resume: ResumeSettings,
     dispatch: DispatchKind,
     event_workers: Option<usize>,
     service: ServiceConfig,
     /// Where what is not a default is from, by section and name.
     origins: BTreeMap<(&'static str, &'static str), Origin>,
+}
+
+/// Sessions that outlive their connections.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct ResumeSettings {
+    /// Whether there are any.
+    pub(crate) enabled: bool,
+    /// For how long, how many, and how much of each.
+    pub(crate) config: ResumeConfig,
 }
 
 /// Where the value of a key is from.
@@ -61,6 +72,7 @@ impl Default for ServerSettings {
             admin: AdminSettings::default(),
             log: LogSettings::default(),
             tls: TlsSettings::default(),
+            resume: ResumeSettings::default(),
             // The handlers served here are short: a hand-off to a pool would cost more than they
             // do.
             dispatch: DispatchKind::Inline,
@@ -119,7 +131,8 @@ impl ServerSettings {
                 problem,
             });
         }
-        let Err(error) = self.service_config().validate() else {
+        let service = self.service_config().validate();
+        let Err(error) = service.and_then(|()| self.resume.config.validate()) else {
             return Ok(());
         };
         let key = keys::all().find(|key| key.name == error.key);
@@ -251,6 +264,14 @@ impl ServerSettings {
             self.origins
                 .insert(("admin", "listen"), Origin::Flag("admin"));
         }
+        for (key, flag, given) in [
+            ("enabled", "resume", arguments.resume),
+            ("keep", "resume-keep", arguments.resume_keep.is_some()),
+        ] {
+            if given {
+                self.origins.insert(("resume", key), Origin::Flag(flag));
+            }
+        }
     }
 
     fn apply_flags(&mut self, arguments: &ServerArguments) {
@@ -290,6 +311,8 @@ impl ServerSettings {
         replace(&mut self.dispatch, arguments.dispatch);
         self.event_workers = arguments.event_workers.or(self.event_workers);
         replace(&mut self.drain_timeout, arguments.drain_timeout);
+        self.resume.enabled |= arguments.resume;
+        replace(&mut self.resume.config.keep, arguments.resume_keep);
     }
 }
 

@@ -64,6 +64,14 @@ fn a_check_tells_file_line_key_and_range() {
         ),
         ("[server]\nbacklog = 0\n", "from 1 to 65535, found 0"),
         (
+            "[resume]\nreplay_bytes_max = 5\n",
+            ":2: resume.replay_bytes_max: expected a whole number from 1024 to 1073741824, found 5",
+        ),
+        (
+            "[resume]\nkeep = '0'\n",
+            ":2: resume.keep: expected a duration",
+        ),
+        (
             "[session]\nsend_queue_max = 70000\nsend_high_watermark = 80000\n",
             ":3: session.send_high_watermark: 4096 to 70000 are allowed, found 80000",
         ),

@@ -6,6 +6,7 @@ use fastport::protocol::benchmark::{
 };
 use fastport::protocol::commons::{Header, ResultCode};
 use fastport::protocol::prost::Message;
+use fastport::protocol::session::{Hello, Welcome};
 use fastport::protocol::tests::{
     EchoRequest, EchoResponse, ErrorResponse, PingRequest, PingResponse,
 };
@@ -26,9 +27,14 @@ struct Connection {
 
 impl Connection {
     fn open(dispatch: &str) -> Self {
+        Self::with(&["--dispatch", dispatch])
+    }
+
+    fn with(flags: &[&str]) -> Self {
         let mut server = started(|| {
             Command::new(env!("CARGO_BIN_EXE_fastport"))
-                .args(["server", "--listen", "127.0.0.1:0", "--dispatch", dispatch])
+                .args(["server", "--listen", "127.0.0.1:0"])
+                .args(flags)
                 .stdout(Stdio::piped())
                 .stderr(Stdio::null())
                 .spawn()
@@ -249,4 +255,48 @@ fn what_is_unknown_is_dropped_and_what_does_not_decode_closes() {
             .expect("the end of the stream");
         assert_eq!(end, 0, "{id}");
     }
+}
+
+/// A client that says hello goes on with its next connection; who says none is served as ever.
+#[test]
+fn a_session_goes_on_over_its_next_connection_if_so_set() {
+    let mut first = Connection::with(&["--resume", "--resume-keep", "30s"]);
+    let address = first.stream.peer_addr().expect("an address");
+    let hello = |connection: &mut Connection, token: &[u8], received: u64| -> Welcome {
+        let hello = Hello {
+            token: token.to_vec().into(),
+            received,
+        };
+        connection.send_bytes(PacketId::RESUME_HELLO, &hello.encode_to_vec());
+        let (id, payload) = connection.receive_bytes();
+        assert_eq!(id, PacketId::RESUME_WELCOME);
+        Welcome::decode(payload.as_slice()).expect("a welcome")
+    };
+    let welcome = hello(&mut first, b"", 0);
+    assert!(!welcome.resumed);
+    first.send_bytes(PacketId::RAW_ECHO, b"one");
+    assert_eq!(first.receive_bytes().1, b"one");
+    // The second answer is not read, and comes again.
+    first.send_bytes(PacketId::RAW_ECHO, b"two");
+    first.stream = TcpStream::connect(address).expect("a connection");
+    let again = hello(&mut first, &welcome.token, 1);
+    assert!(again.resumed);
+    if again.received == 1 {
+        first.send_bytes(PacketId::RAW_ECHO, b"two");
+    }
+    assert_eq!(first.receive_bytes().1, b"two");
+    let text = "three".to_owned();
+    first.send(&PingRequest {
+        payload: text.clone(),
+        ..PingRequest::default()
+    });
+    let (_, payload) = first.receive_bytes();
+    let answer = PingResponse::decode(payload.as_slice()).expect("an answer");
+    assert_eq!((answer.result, answer.payload), (OK, text));
+    first.stream = TcpStream::connect(address).expect("a connection");
+    first.send_bytes(PacketId::RAW_ECHO, b"plain");
+    assert_eq!(
+        first.receive_bytes(),
+        (PacketId::RAW_ECHO, b"plain".to_vec())
+    );
 }

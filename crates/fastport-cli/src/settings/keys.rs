@@ -7,6 +7,7 @@ mod admin;
 mod engine;
 mod operate;
 mod protection;
+mod resume;
 mod server;
 mod session;
 mod tls;
@@ -165,6 +166,11 @@ pub(super) static SECTIONS: &[Section] = &[
         name: "protection",
         about: "What strangers may take of the server, and who is no stranger.",
         keys: protection::KEYS,
+    },
+    Section {
+        name: "resume",
+        about: "Sessions that go on over the next connection of their client.",
+        keys: resume::KEYS,
     },
     Section {
         name: "tls",

@@ -1,6 +1,7 @@
 //! The range of every setting, and what must hold between them.
 
 use super::{ConfigError, Dispatch, ProtectionConfig, ServiceConfig, SessionConfig};
+use crate::ResumeConfig;
 use crate::protection::meter::Rate;
 use fastport_engine::EngineConfig;
 use std::fmt::Display;
@@ -116,6 +117,19 @@ impl ProtectionConfig {
             None | Some(0) => Ok(()),
             Some(bytes) => in_range("queued_bytes_max", bytes, 1 << 20..=usize::MAX),
         }
+    }
+}
+
+impl ResumeConfig {
+    /// Checks every setting of resumable sessions.
+    ///
+    /// # Errors
+    /// As [`ServiceConfig::validate`].
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        positive("keep", self.keep)?;
+        let most = self.replay_bytes_max;
+        in_range("replay_bytes_max", most, 1024..=QUEUE_BYTES_MAX)?;
+        in_range("pauses_max", self.pauses_max, 0..=16_777_216)
     }
 }
 

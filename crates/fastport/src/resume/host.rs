@@ -22,13 +22,14 @@ use std::time::{Duration, Instant};
 /// How long and how much is kept for a client that may come back.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ResumeConfig {
-    /// For how long a session without a connection is kept. Default 30 s.
+    /// For how long a session without a connection is kept; more than 0. Default 30 s.
     pub keep: Duration,
-    /// Bytes that are kept for sending again; the other side has its own. A send above it is
-    /// refused. Default 64 KiB.
+    /// Bytes that are kept for sending again, from 1 KiB to 1 GiB; the other side has its own. A
+    /// send above it is refused, a message that is larger always. Default 64 KiB.
     pub replay_bytes_max: usize,
     /// Pauses that may have begun within `keep`, over all sessions; a session whose connection ends
-    /// above it ends. Default 10,000.
+    /// above it ends. At most 16,777,216; with 0 no session outlives its connection. Default
+    /// 10,000.
     pub pauses_max: usize,
 }
 
@@ -221,8 +222,9 @@ impl Resumable {
     /// Makes the sessions of `handler` resumable.
     ///
     /// # Errors
-    /// When its thread can not be started.
+    /// A setting that is out of range; a thread that can not be started.
     pub fn new(config: ResumeConfig, handler: impl ResumeHandler) -> Result<Self, Error> {
+        config.validate()?;
         let hall = Arc::new(Hall {
             handler: Box::new(handler),
             config,
