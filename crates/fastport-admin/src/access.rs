@@ -61,6 +61,32 @@ impl fmt::Debug for Token {
     }
 }
 
+/// What whoever knows a token may do.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Role {
+    /// Read: metrics, status, sessions, bans.
+    Viewer,
+    /// And act: kick, message, ban, drain, reload, log.
+    Operator,
+}
+
+impl Role {
+    /// The role's name, as the audit log has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// Where a request is from.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Origin {
@@ -93,7 +119,8 @@ pub(crate) enum Denied {
 
 /// Decides who may.
 pub(crate) struct Access {
-    token: Option<Token>,
+    operator: Option<Token>,
+    viewer: Option<Token>,
     hosts: Vec<String>,
     guesses: Mutex<HashMap<IpAddr, Guesses>>,
 }
@@ -112,17 +139,46 @@ const REMEMBERED_MAX: usize = 1024;
 
 impl Access {
     /// `hosts` are further names of this machine, for `Host`.
-    pub(crate) fn new(token: Option<Token>, hosts: Vec<String>) -> Self {
-        Self {
-            token,
+    ///
+    /// # Errors
+    /// When both tokens are the same.
+    pub(crate) fn new(
+        operator: Option<Token>,
+        viewer: Option<Token>,
+        hosts: Vec<String>,
+    ) -> Result<Self, AdminError> {
+        if let (Some(operator), Some(viewer)) = (&operator, &viewer)
+            && operator.is(&viewer.0)
+        {
+            return Err(AdminError::TokensAlike);
+        }
+        Ok(Self {
+            operator,
+            viewer,
             hosts,
             guesses: Mutex::default(),
+        })
+    }
+
+    /// Whether there is any token: then all who are not the owner must know one.
+    fn wants_token(&self) -> bool {
+        self.operator.is_some() || self.viewer.is_some()
+    }
+
+    /// Whose token `guess` is. Both are compared in any case, so that the time does not tell whose
+    /// it is nearly.
+    fn role_of(&self, guess: &[u8]) -> Option<Role> {
+        let is = |token: &Option<Token>| token.as_ref().is_some_and(|token| token.is(guess));
+        match (is(&self.operator), is(&self.viewer)) {
+            (true, _) => Some(Role::Operator),
+            (false, true) => Some(Role::Viewer),
+            (false, false) => None,
         }
     }
 
     /// Whether an address may be listened on.
     pub(crate) fn check_address(&self, address: &AdminAddress) -> Result<(), AdminError> {
-        if address.is_local() || self.token.is_some() {
+        if address.is_local() || self.wants_token() {
             return Ok(());
         }
         Err(AdminError::TokenNeeded {
@@ -130,24 +186,24 @@ impl Access {
         })
     }
 
-    /// Whether a request from `origin` that says `guess` may be served.
+    /// What a request from `origin` that says `guess` may do.
     pub(crate) fn check(
         &self,
         origin: Origin,
         guess: Option<&[u8]>,
         now: Instant,
-    ) -> Result<(), Denied> {
+    ) -> Result<Role, Denied> {
         let address = match origin {
-            Origin::Owner => return Ok(()),
+            Origin::Owner => return Ok(Role::Operator),
             Origin::Peer(address) | Origin::InBand(address) => address,
         };
-        let Some(token) = &self.token else {
+        if !self.wants_token() {
             // Only local addresses are listened on without one; the game port never has none.
             return match origin {
                 Origin::InBand(_) => Err(Denied::Token),
-                _ => Ok(()),
+                _ => Ok(Role::Operator),
             };
-        };
+        }
         let mut guesses = self.guesses.lock();
         if guesses.len() >= REMEMBERED_MAX {
             guesses.retain(|_, guesses| now.duration_since(guesses.last) < SHUT_OUT);
@@ -157,9 +213,9 @@ impl Access {
         if known.is_some_and(|known| known.wrong >= WRONG_MAX) {
             return Err(Denied::Guessing);
         }
-        if guess.is_some_and(|guess| token.is(guess)) {
+        if let Some(role) = guess.and_then(|guess| self.role_of(guess)) {
             guesses.remove(&address);
-            return Ok(());
+            return Ok(role);
         }
         // Who says nothing is not guessing: a browser asks for the page first.
         if guess.is_some() && guesses.len() < REMEMBERED_MAX * 2 {
@@ -193,9 +249,34 @@ mod tests {
 
     const RIGHT: &str = "a-token-of-some-length";
 
-    fn access(token: Option<&str>) -> Access {
-        let token = token.map(|text| Token::new(text).unwrap());
-        Access::new(token, vec!["game.example".into()])
+    const READS: &str = "another-token-that-reads";
+
+    fn token(text: &str) -> Option<Token> {
+        Some(Token::new(text).unwrap())
+    }
+
+    fn access(operator: Option<&str>) -> Access {
+        let operator = operator.and_then(token);
+        Access::new(operator, None, vec!["game.example".into()]).unwrap()
+    }
+
+    #[test]
+    fn each_token_has_its_role_and_no_two_are_alike() {
+        let now = clock::now();
+        let peer = Origin::Peer([127, 0, 0, 1].into());
+        let says = |access: &Access, text: &str| access.check(peer, Some(text.as_bytes()), now);
+        let both = Access::new(token(RIGHT), token(READS), Vec::new()).unwrap();
+        assert_eq!(says(&both, RIGHT), Ok(Role::Operator));
+        assert_eq!(says(&both, READS), Ok(Role::Viewer));
+        assert_eq!(says(&both, &READS[1..]), Err(Denied::Token));
+        // Nobody over TCP is an operator without a token, once there is one for viewers.
+        let reads = Access::new(None, token(READS), Vec::new()).unwrap();
+        assert_eq!(says(&reads, READS), Ok(Role::Viewer));
+        assert_eq!(says(&reads, RIGHT), Err(Denied::Token));
+        assert_eq!(reads.check(peer, None, now), Err(Denied::Token));
+        assert_eq!(reads.check(Origin::Owner, None, now), Ok(Role::Operator));
+        let alike = Access::new(token(RIGHT), token(RIGHT), Vec::new());
+        assert!(matches!(alike, Err(AdminError::TokensAlike)));
     }
 
     #[test]
@@ -221,14 +302,15 @@ mod tests {
         let access = access(Some(RIGHT));
         let peer = Origin::Peer([192, 0, 2, 1].into());
         let now = clock::now();
-        assert_eq!(access.check(peer, Some(RIGHT.as_bytes()), now), Ok(()));
+        let may = access.check(peer, Some(RIGHT.as_bytes()), now);
+        assert_eq!(may, Ok(Role::Operator));
         assert_eq!(access.check(peer, None, now), Err(Denied::Token));
         let longer = format!("{RIGHT}x");
         for wrong in ["", &RIGHT[1..], &RIGHT[..5], longer.as_str()] {
             let wrong = Some(wrong.as_bytes());
             assert_eq!(access.check(peer, wrong, now), Err(Denied::Token));
         }
-        assert_eq!(access.check(Origin::Owner, None, now), Ok(()));
+        assert_eq!(access.check(Origin::Owner, None, now), Ok(Role::Operator));
     }
 
     #[test]
@@ -242,8 +324,21 @@ mod tests {
         }
         let right = Some(RIGHT.as_bytes());
         assert_eq!(access.check(peer, right, now), Err(Denied::Guessing));
-        assert_eq!(access.check(other, right, now), Ok(()));
-        assert_eq!(access.check(peer, right, now + SHUT_OUT), Ok(()));
+        assert_eq!(access.check(other, right, now), Ok(Role::Operator));
+        let later = access.check(peer, right, now + SHUT_OUT);
+        assert_eq!(later, Ok(Role::Operator));
+    }
+
+    /// A flood of addresses that guess does not grow the table without end.
+    #[test]
+    fn so_many_who_guess_are_remembered() {
+        let access = access(Some(RIGHT));
+        let now = clock::now();
+        for number in 0..10_000u32 {
+            let peer = Origin::Peer(std::net::Ipv4Addr::from_bits(number).into());
+            assert_eq!(access.check(peer, Some(b"guess"), now), Err(Denied::Token));
+        }
+        assert!(access.guesses.lock().len() <= 2 * REMEMBERED_MAX);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What an operator does to the server. Each action, done or refused, is written to the audit log.
 
+use crate::access::{Origin, Role};
 use crate::audit::Audit;
 use crate::ban_file::BanFile;
 use crate::model::{Action, BanRow, Outcome};
@@ -14,6 +15,23 @@ const MESSAGE_BYTES_MAX: usize = 1024;
 
 /// The code that a peer is told when an operator ends its session; codes below are FastPort's own.
 const KICKED: u16 = 1000;
+
+/// Who asks for an action.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Asker {
+    pub(crate) origin: Origin,
+    /// `None` for somebody without a token.
+    pub(crate) role: Option<Role>,
+}
+
+impl Asker {
+    const fn role_name(self) -> &'static str {
+        match self.role {
+            Some(role) => role.name(),
+            None => "none",
+        }
+    }
+}
 
 /// Does actions.
 pub(crate) struct Actions {
@@ -39,9 +57,14 @@ impl Actions {
     }
 
     /// Does it, and writes down who did what with which outcome. May block for as long as a reload
-    /// takes: not on the admin thread itself.
-    pub(crate) fn perform(&self, from: &str, action: &Action) -> Outcome {
+    /// takes: not on the admin thread itself. `None`, and nothing is done, when the asker may not.
+    pub(crate) fn perform(&self, asker: Asker, action: &Action) -> Option<Outcome> {
         let (name, target) = named(action);
+        if asker.role != Some(Role::Operator) {
+            let why = "refused: only an operator's token may act";
+            self.note(asker, name, &target, why);
+            return None;
+        }
         let outcome = match self.act(action) {
             Ok((message, details)) => Outcome {
                 done: true,
@@ -55,15 +78,20 @@ impl Actions {
             },
         };
         let word = if outcome.done { "done" } else { "failed" };
-        self.audit
-            .note(from, name, &target, &format!("{word}: {}", outcome.message));
-        outcome
+        let what = format!("{word}: {}", outcome.message);
+        self.note(asker, name, &target, &what);
+        Some(outcome)
     }
 
     /// Writes down that somebody was not let in.
-    pub(crate) fn refuse(&self, from: &str, action: &str, why: &str) {
-        self.audit
-            .note(from, action, "", &format!("refused: {why}"));
+    pub(crate) fn refuse(&self, asker: Asker, action: &str, why: &str) {
+        self.note(asker, action, "", &format!("refused: {why}"));
+    }
+
+    fn note(&self, asker: Asker, action: &str, target: &str, outcome: &str) {
+        let from = asker.origin.to_string();
+        let role = asker.role_name();
+        self.audit.note(&from, role, action, target, outcome);
     }
 
     /// The bans that hold.

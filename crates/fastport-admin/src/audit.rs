@@ -19,6 +19,7 @@ pub(crate) struct Audit(Option<Mutex<File>>);
 struct Entry<'a> {
     unix_ms: u64,
     from: &'a str,
+    role: &'a str,
     action: &'a str,
     target: &'a str,
     outcome: &'a str,
@@ -43,8 +44,10 @@ impl Audit {
     }
 
     /// Writes a line.
-    pub(crate) fn note(&self, from: &str, action: &str, target: &str, outcome: &str) {
-        tracing::info!(target: "fastport::audit", from, action, target, outcome, "admin action");
+    pub(crate) fn note(&self, from: &str, role: &str, action: &str, target: &str, outcome: &str) {
+        tracing::info!(
+            target: "fastport::audit", from, role, action, target, outcome, "admin action"
+        );
         let Some(file) = &self.0 else { return };
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -52,6 +55,7 @@ impl Audit {
         let entry = Entry {
             unix_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
             from,
+            role,
             action,
             target,
             outcome,

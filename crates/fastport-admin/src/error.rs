@@ -29,6 +29,9 @@ pub enum AdminError {
         /// What is needed.
         least: usize,
     },
+    /// One token for two roles.
+    #[error("the admin tokens of operators and of viewers are the same: each needs its own")]
+    TokensAlike,
     /// A file that can not be read or written.
     #[error("{what} {path}: {source}")]
     File {

@@ -3,7 +3,8 @@
 //! What keeps others out, in this order: the name that `Host` says (DNS rebinding), the token, and
 //! for what changes something an origin and a content type that no foreign page can send.
 
-use crate::access::{Denied, Origin};
+use crate::access::{Denied, Origin, Role};
+use crate::actions::Asker;
 use crate::model::{Action, SessionList, SessionRow};
 use crate::server::Shared;
 use crate::{clock, metrics};
@@ -118,9 +119,10 @@ async fn route(shared: &Arc<Shared>, origin: Origin, request: Request<Incoming>)
         "/readyz" if read => return plain(StatusCode::OK, "ready"),
         _ => {}
     }
-    if let Some(answer) = check_token(shared, origin, request.headers()) {
-        return answer;
-    }
+    let role = match check_token(shared, origin, request.headers()) {
+        Ok(role) => role,
+        Err(answer) => return *answer,
+    };
     match (request.method(), path) {
         (&Method::GET, "/metrics") => {
             let memory = shared.board.latest().process.memory_bytes;
@@ -137,22 +139,25 @@ async fn route(shared: &Arc<Shared>, origin: Origin, request: Request<Incoming>)
                 Err(problem) => plain(StatusCode::BAD_REQUEST, problem),
             }
         }
-        (&Method::POST, "/api/action") => act(shared, origin, request).await,
+        (&Method::POST, "/api/action") => {
+            let role = Some(role);
+            act(shared, Asker { origin, role }, request).await
+        }
         _ => plain(StatusCode::NOT_FOUND, "nothing is here"),
     }
 }
 
-/// The answer to a request that may not be served.
-fn check_token(shared: &Shared, origin: Origin, headers: &HeaderMap) -> Option<Answer> {
+/// What a request may do, or the answer to one that may not be served.
+fn check_token(shared: &Shared, origin: Origin, headers: &HeaderMap) -> Result<Role, Box<Answer>> {
     let said = headers.get(header::AUTHORIZATION);
     let guess = said.and_then(|said| said.as_bytes().strip_prefix(b"Bearer "));
     match shared.access.check(origin, guess, clock::now()) {
-        Ok(()) => None,
+        Ok(role) => Ok(role),
         Err(denied) => {
             if guess.is_some() {
                 shared.refused(origin, "request");
             }
-            Some(match denied {
+            Err(Box::new(match denied {
                 Denied::Token => {
                     let mut answer = plain(StatusCode::UNAUTHORIZED, "a token is needed");
                     let bearer = HeaderValue::from_static("Bearer");
@@ -165,7 +170,7 @@ fn check_token(shared: &Shared, origin: Origin, headers: &HeaderMap) -> Option<A
                     StatusCode::TOO_MANY_REQUESTS,
                     "too many wrong tokens: wait half a minute",
                 ),
-            })
+            }))
         }
     }
 }
@@ -180,7 +185,7 @@ async fn health(shared: &Shared) -> Answer {
     }
 }
 
-async fn act(shared: &Arc<Shared>, origin: Origin, request: Request<Incoming>) -> Answer {
+async fn act(shared: &Arc<Shared>, asker: Asker, request: Request<Incoming>) -> Answer {
     let headers = request.headers();
     let is_json = headers
         .get(header::CONTENT_TYPE)
@@ -192,7 +197,8 @@ async fn act(shared: &Arc<Shared>, origin: Origin, request: Request<Incoming>) -
             "actions are JSON, and from this page or a program only",
         );
     }
-    let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect();
+    let body = Limited::new(request.into_body(), BODY_BYTES_MAX);
+    let body = body.collect();
     let Ok(Ok(body)) = tokio::time::timeout(BODY, body).await else {
         return plain(StatusCode::BAD_REQUEST, "the body is too long or too slow");
     };
@@ -201,10 +207,13 @@ async fn act(shared: &Arc<Shared>, origin: Origin, request: Request<Incoming>) -
         Err(error) => return plain(StatusCode::BAD_REQUEST, error.to_string()),
     };
     let actions = shared.actions.clone();
-    let from = origin.to_string();
-    let performed = tokio::task::spawn_blocking(move || actions.perform(&from, &action)).await;
+    let performed = tokio::task::spawn_blocking(move || actions.perform(asker, &action)).await;
     match performed {
-        Ok(outcome) => json(&outcome),
+        Ok(Some(outcome)) => json(&outcome),
+        Ok(None) => plain(
+            StatusCode::FORBIDDEN,
+            "this token may only read: an action needs an operator's",
+        ),
         Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
 }

@@ -15,7 +15,8 @@
 //! A Unix socket is its owner's (mode 0600). A loopback address needs no token unless one is given;
 //! any other address does not start without one. Requests over TCP must name this machine in
 //! `Host`, and what changes something must be JSON from the same origin, so that no page of a
-//! browser's can reach in. Every action, done or refused, is a line of the audit log.
+//! browser's can reach in. A second token may be given for viewers, who read and do not act. Every
+//! action, done or refused, is a line of the audit log, with the role of who asked for it.
 #![forbid(unsafe_code)]
 
 mod access;
@@ -37,7 +38,7 @@ mod sniffed;
 mod walk;
 mod wire;
 
-pub use access::Token;
+pub use access::{Role, Token};
 pub use address::AdminAddress;
 pub use error::AdminError;
 pub use server::{AdminConfig, AdminServer, Control};

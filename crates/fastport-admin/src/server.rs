@@ -1,7 +1,7 @@
 //! The admin listener as its owner holds it: what it is made from, its thread, its end.
 
 use crate::access::{Access, Origin, Token};
-use crate::actions::Actions;
+use crate::actions::{Actions, Asker};
 use crate::audit::Audit;
 use crate::ban_file::BanFile;
 use crate::sampler::{Board, PERIOD, Sampler};
@@ -21,9 +21,12 @@ use tokio::sync::{mpsc, watch};
 pub struct AdminConfig {
     /// Where to listen; port 0 lets the system choose.
     pub listen: Vec<AdminAddress>,
-    /// What requests over TCP must know. Needed for addresses that others reach, and for admin
-    /// packets on the game port.
+    /// What requests over TCP must know to act. Some token is needed for addresses that others
+    /// reach, and for admin packets on the game port.
     pub token: Option<Token>,
+    /// What requests over TCP must know to read alone: see [`Role`](crate::Role). With this one
+    /// and no other nobody acts but the owner of a Unix socket.
+    pub viewer_token: Option<Token>,
     /// Further names of this machine that `Host` may say, as browsers know them.
     pub hosts: Vec<String>,
     /// The audit log; without it only the ordinary log has what was done.
@@ -76,6 +79,32 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Opens the files. Blocks on the disk.
+    ///
+    /// # Errors
+    /// Tokens that are the same; a file that can not be used.
+    pub(crate) fn new(
+        config: &AdminConfig,
+        monitor: Monitor,
+        control: Arc<dyn Control>,
+    ) -> Result<Self, AdminError> {
+        let (operator, viewer) = (config.token.clone(), config.viewer_token.clone());
+        let access = Access::new(operator, viewer, config.hosts.clone())?;
+        let audit = Audit::open(config.audit_file.as_deref())?;
+        let bans = BanFile::open(config.bans_file.as_deref(), &monitor)?;
+        let actions = Actions::new(monitor.clone(), control.clone(), audit, bans);
+        Ok(Self {
+            monitor,
+            control,
+            access,
+            actions: Arc::new(actions),
+            board: Board::default(),
+            scans: Scans::default(),
+            draining: AtomicBool::new(false),
+            refused_at: Mutex::default(),
+        })
+    }
+
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
@@ -86,8 +115,8 @@ impl Shared {
         let mut last = self.refused_at.lock();
         if last.is_none_or(|last| now.duration_since(last) >= PERIOD) {
             *last = Some(now);
-            self.actions
-                .refuse(&origin.to_string(), what, "no valid token");
+            let asker = Asker { origin, role: None };
+            self.actions.refuse(asker, what, "no valid token");
         }
     }
 }
@@ -96,29 +125,17 @@ impl AdminServer {
     /// Starts to listen, on a thread of its own. Blocks until it does.
     ///
     /// # Errors
-    /// An address that others reach without a token; an address or a file that can not be used.
+    /// An address that others reach without a token; two tokens that are the same; an address or a
+    /// file that can not be used.
     pub fn start(
         config: AdminConfig,
         monitor: Monitor,
         control: Arc<dyn Control>,
     ) -> Result<Self, AdminError> {
-        let access = Access::new(config.token, config.hosts);
+        let shared = Arc::new(Shared::new(&config, monitor, control)?);
         for address in &config.listen {
-            access.check_address(address)?;
+            shared.access.check_address(address)?;
         }
-        let audit = Audit::open(config.audit_file.as_deref())?;
-        let bans = BanFile::open(config.bans_file.as_deref(), &monitor)?;
-        let actions = Actions::new(monitor.clone(), control.clone(), audit, bans);
-        let shared = Arc::new(Shared {
-            monitor,
-            control,
-            access,
-            actions: Arc::new(actions),
-            board: Board::default(),
-            scans: Scans::default(),
-            draining: AtomicBool::new(false),
-            refused_at: Mutex::default(),
-        });
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(4)

@@ -14,8 +14,9 @@ use std::time::Duration;
 /// Where an admin listener is when nobody says where.
 pub(crate) const DEFAULT_ADDRESS: &str = "127.0.0.1:6629";
 
-/// The variable that holds the token when no file is named.
+/// The variables that hold the tokens when no file is named.
 const TOKEN_VARIABLE: &str = "FASTPORT_ADMIN_TOKEN";
+const VIEWER_VARIABLE: &str = "FASTPORT_ADMIN_VIEWER_TOKEN";
 
 /// How long a reload may take before whoever asked is told that it hangs.
 const RELOAD_LIMIT: Duration = Duration::from_secs(5);
@@ -25,8 +26,10 @@ const RELOAD_LIMIT: Duration = Duration::from_secs(5);
 pub(crate) struct AdminSettings {
     /// Addresses, separated by commas; none turns it off.
     pub(crate) listen: String,
-    /// The file with the token.
+    /// The file with the token of operators.
     pub(crate) token_file: Option<PathBuf>,
+    /// The file with the token of those who may only read.
+    pub(crate) viewer_token_file: Option<PathBuf>,
     /// Further names of this machine, separated by commas.
     pub(crate) hosts: String,
     /// The audit log.
@@ -42,6 +45,7 @@ impl From<AdminError> for Failure {
         match error {
             AdminError::Address { .. }
             | AdminError::TokenNeeded { .. }
+            | AdminError::TokensAlike
             | AdminError::TokenShort { .. } => Self::Usage(error.to_string()),
             error => Self::Runtime(error.to_string()),
         }
@@ -65,7 +69,8 @@ pub(crate) fn start(
         return Ok(None);
     }
     let token = token(settings.token_file.as_deref())?;
-    if settings.in_band && token.is_none() {
+    let viewer_token = read_token(settings.viewer_token_file.as_deref(), VIEWER_VARIABLE)?;
+    if settings.in_band && token.is_none() && viewer_token.is_none() {
         return Err(Failure::Usage(format!(
             "admin.in_band: admin packets on the game port need a token: name a file with \
              admin.token_file, or set {TOKEN_VARIABLE}"
@@ -74,6 +79,7 @@ pub(crate) fn start(
     let config = AdminConfig {
         listen,
         token,
+        viewer_token,
         hosts: listed(&settings.hosts).map(Into::into).collect(),
         audit_file: settings.audit_file.clone(),
         bans_file: settings.bans_file.clone(),
@@ -86,15 +92,19 @@ pub(crate) fn start(
     Ok(Some(server))
 }
 
-/// The token that a file or the environment holds, if any.
+/// The token of operators that a file or the environment holds, if any.
 ///
 /// # Errors
 /// A file that can not be read, a token that is too short.
 pub(crate) fn token(file: Option<&Path>) -> Result<Option<Token>, Failure> {
+    read_token(file, TOKEN_VARIABLE)
+}
+
+fn read_token(file: Option<&Path>, variable: &str) -> Result<Option<Token>, Failure> {
     if let Some(file) = file {
         return Ok(Some(Token::from_file(file)?));
     }
-    match std::env::var(TOKEN_VARIABLE) {
+    match std::env::var(variable) {
         Ok(text) => Ok(Some(Token::new(&text)?)),
         Err(_) => Ok(None),
     }

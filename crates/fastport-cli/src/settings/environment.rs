@@ -40,7 +40,7 @@ pub(super) fn variable_of(key: &Key) -> String {
 /// The key that a variable means; `None` when it is not one of ours.
 fn find(variable: &str) -> Option<Result<&'static Key, String>> {
     let rest = variable.strip_prefix("FASTPORT_")?.to_ascii_lowercase();
-    if rest == "admin_token" {
+    if rest == "admin_token" || rest == "admin_viewer_token" {
         // A secret, which is no setting that could be shown.
         return None;
     }

@@ -20,7 +20,19 @@ pub(super) static KEYS: &[Key] = &[
             s.admin.token_file = Some(v.into());
         }),
     )
-    .about("The file that holds the token; without it FASTPORT_ADMIN_TOKEN is asked."),
+    .about("The file that holds the token of operators; without it FASTPORT_ADMIN_TOKEN is asked."),
+    Key::new(
+        "admin",
+        "viewer_token_file",
+        |s| quoted_path(s.admin.viewer_token_file.as_deref()),
+        text("the path of a file", |s, v| {
+            s.admin.viewer_token_file = Some(v.into());
+        }),
+    )
+    .about(
+        "The file that holds the token of those who may read and not act; without it \
+         FASTPORT_ADMIN_VIEWER_TOKEN is asked.",
+    ),
     Key::new(
         "admin",
         "hosts",
