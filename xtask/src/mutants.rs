@@ -5,6 +5,8 @@
 //! applied to a copy of the tree, so nothing here is touched. What finds a mistake must pass
 //! without it and fail with it; a mutant that does not compile proves nothing and is a failure.
 
+mod limits;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -20,9 +22,15 @@ const SEEDS: &str = "0..2000";
 /// What to do.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Only see that each patch still applies.
+    /// Only see that each patch still applies, those of limits as well.
     #[arg(long)]
     check: bool,
+    /// Take out each limit and deadline instead, and see that its attack test fails.
+    #[arg(long, conflicts_with = "check")]
+    limits: bool,
+    /// Only write the table of docs/limits.md anew.
+    #[arg(long, conflicts_with_all = ["check", "limits"])]
+    limits_page: bool,
     /// Only the patches whose name contains this.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -57,6 +65,12 @@ enum Ran {
 
 /// Does what was asked for; whether every mistake was found.
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> bool {
+    if arguments.limits_page {
+        return limits::write_page(root);
+    }
+    if arguments.limits {
+        return limits::run(root, arguments.only.as_deref());
+    }
     let all = match mutants(root, arguments.only.as_deref()) {
         Ok(all) if !all.is_empty() => all,
         Ok(_) => {
@@ -69,7 +83,8 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> bool {
         }
     };
     if arguments.check {
-        return all.iter().all(|mutant| applies(root, mutant));
+        let applied = all.iter().all(|mutant| applies(root, mutant));
+        return limits::check(root) && applied;
     }
     match prove(root, &all) {
         Ok(found) => found,
@@ -84,6 +99,8 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> bool {
 pub(crate) fn check(root: &Path) -> bool {
     let arguments = Arguments {
         check: true,
+        limits: false,
+        limits_page: false,
         only: None,
     };
     run(root, &arguments)

@@ -152,3 +152,6 @@ where
         tracing::debug!(%error, from = %origin, "an admin connection ended early");
     }
 }
+
+#[cfg(test)]
+mod tests;

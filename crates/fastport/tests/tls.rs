@@ -42,6 +42,7 @@ macro_rules! mount {
                 handshakes: one_that_stalls_is_closed_in_time,
                 handshakes: so_many_may_be_in_progress,
                 handshakes: what_is_no_handshake_is_closed,
+                handshakes: who_fails_and_stays_is_closed_soon,
                 handshakes: a_peer_that_goes_away_is_counted,
                 handshakes: a_server_that_is_silent_is_given_up,
                 handshakes: a_stop_does_not_wait_for_them,

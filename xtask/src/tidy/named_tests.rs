@@ -3,10 +3,11 @@
 use super::Finding;
 
 /// The pages whose names are checked.
-pub(super) const PAGES: [&str; 4] = [
+pub(super) const PAGES: [&str; 5] = [
     "README.md",
     "SECURITY.md",
     "docs/fault-matrix.md",
+    "docs/limits.md",
     "docs/pitfalls.md",
 ];
 

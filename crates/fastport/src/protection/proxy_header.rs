@@ -226,6 +226,9 @@ mod tests {
 
     #[test]
     fn wrong_binary_headers_are_refused() {
+        // One whole and right extension, of 2,100 bytes.
+        let long = [&V4[..], &[4, 0x08, 0x34], &[0; 0x834]].concat();
+        let long = binary(0x21, 0x11, &long);
         for (what, bytes) in [
             ("version 1", binary(0x11, 0x11, &V4)),
             ("version 3", binary(0x31, 0x11, &V4)),
@@ -241,7 +244,11 @@ mod tests {
                 "an extension without length",
                 binary(0x21, 0x11, &[&V4[..], &[4, 0]].concat()),
             ),
-            ("longer than is taken", binary(0x21, 0x11, &[0; 4000])),
+            (
+                "what says that it is longer than is taken",
+                long[..16].to_vec(),
+            ),
+            ("longer than is taken", long),
         ] {
             assert_eq!(parse(&bytes), Parsed::Invalid, "{what}");
         }

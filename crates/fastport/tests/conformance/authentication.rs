@@ -35,7 +35,11 @@ pub(crate) fn who_does_not_authenticate_in_time_is_closed(setup: Setup) {
     // It began after the other, and is busy until it is closed.
     let mut stranger = host.connect();
     let asked = frame(ID, b"something");
-    while stranger.echoes(&asked) {}
+    let monitor = host.server.service().monitor();
+    let until = monitor.uptime() + LIMIT;
+    while stranger.echoes(&asked) {
+        assert!(monitor.uptime() < until, "it is served for ever");
+    }
     assert_eq!(host.reason(), CloseReason::AuthenticationTimeout);
     known.send(b"still here");
     assert_eq!(known.receive(), b"still here");

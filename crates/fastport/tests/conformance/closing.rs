@@ -1,10 +1,11 @@
 //! Every way in which a session ends.
 
 use super::harness::{End, ID, Setup, frame, pattern};
-use fastport::{CloseReason, SendError};
+use fastport::{CloseReason, SendError, ServiceConfig};
 use std::io::Write;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 fn is_reset(reason: CloseReason) -> bool {
     // A reset that meets no operation may first be seen as the end of the stream.
@@ -142,6 +143,19 @@ pub(crate) fn a_disconnect_flushes_what_was_sent(setup: Setup) {
     assert_eq!(peer.drain(), (Vec::new(), End::Fin));
     drop(peer);
     assert_eq!(host.reason(), CloseReason::Requested);
+}
+
+/// A peer that is told of the end and leaves its own side open is not waited for without end.
+pub(crate) fn a_peer_that_never_closes_its_side_is_given_up(setup: Setup) {
+    let change = |config: &mut ServiceConfig| {
+        config.session.linger_timeout = Duration::from_millis(300);
+    };
+    let host = setup.host(change, |session, _| session.disconnect());
+    let mut peer = host.connect();
+    peer.send(b"bye");
+    assert_eq!(peer.drain(), (Vec::new(), End::Fin));
+    assert_eq!(host.reason(), CloseReason::Requested);
+    drop(peer);
 }
 
 pub(crate) fn a_disconnect_from_another_thread_ends_the_session(setup: Setup) {

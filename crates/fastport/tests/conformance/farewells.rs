@@ -138,7 +138,12 @@ fn heartbeats(config: &mut ServiceConfig) {
 }
 
 pub(crate) fn a_peer_that_answers_no_heartbeat_is_closed(setup: Setup) {
-    let host = setup.host(heartbeats, |_, _| {});
+    let change = |config: &mut ServiceConfig| {
+        heartbeats(config);
+        // It would end in the end, for another reason.
+        config.session.idle_timeout = DEAD_AFTER * 5;
+    };
+    let host = setup.host(change, |_, _| {});
     let mut peer = host.connect();
     let session = host.accepted();
     let (asked, _) = peer.drain();

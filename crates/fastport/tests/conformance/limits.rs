@@ -50,7 +50,7 @@ pub(crate) fn a_dribbled_frame_is_closed_in_time(setup: Setup) {
     peer.stream
         .set_read_timeout(Some(Duration::from_millis(20)))
         .unwrap();
-    let whole = frame(ID, &[1; 2000]);
+    let whole = frame(ID, &[1; 500]);
     let mut ended = false;
     for byte in &whole {
         use std::io::{Read, Write};

@@ -41,11 +41,15 @@ pub(crate) fn totals_and_pages_hold_while_sessions_churn(setup: Setup) {
             });
         }
         let mut before = monitor.stats();
-        let mut walks = 0;
+        let (mut walks, mut pages) = (0, 0);
         while walks < 3 || running.load(Ordering::Acquire) > 0 {
-            walk(&monitor, &steady, &mut before);
+            pages += walk(&monitor, &steady, &mut before);
             walks += 1;
         }
+        println!(
+            "{CHURNED} sessions came and went during {walks} walks over {pages} pages: no total \
+             fell, no page repeated or skipped a session"
+        );
     });
     let mut ended = 0;
     while ended < CHURNED {
@@ -62,12 +66,14 @@ pub(crate) fn totals_and_pages_hold_while_sessions_churn(setup: Setup) {
     );
 }
 
-/// Goes over all pages, and looks at the totals between them.
-fn walk(monitor: &Monitor, steady: &BTreeSet<SessionId>, before: &mut StatsSnapshot) {
+/// Goes over all pages, and looks at the totals between them. How many pages there were.
+fn walk(monitor: &Monitor, steady: &BTreeSet<SessionId>, before: &mut StatsSnapshot) -> usize {
+    let mut pages = 0;
     let mut met: Vec<SessionId> = Vec::new();
     let mut after = None;
     loop {
         let page = monitor.page(after, PAGE);
+        pages += 1;
         assert!(page.sessions.len() <= PAGE && page.total >= STEADY);
         met.extend(page.sessions.iter().map(fastport::Session::id));
         let now = monitor.stats();
@@ -82,6 +88,7 @@ fn walk(monitor: &Monitor, steady: &BTreeSet<SessionId>, before: &mut StatsSnaps
     assert!(met.is_sorted_by(|one, next| one < next), "{met:?}");
     let met: BTreeSet<_> = met.into_iter().collect();
     assert!(met.is_superset(steady), "skipped {:?}", steady - &met);
+    pages
 }
 
 fn assert_rises(before: &StatsSnapshot, now: &StatsSnapshot) {

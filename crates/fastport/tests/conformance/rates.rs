@@ -77,25 +77,32 @@ pub(crate) fn frames_above_a_rate_of_bytes_wait(setup: Setup) {
     assert!(host.server.stats().packets_delayed > 0);
 }
 
-/// Frames that come in pieces are measured as well.
+/// Frames that come in pieces are measured as well, also when none comes whole.
 pub(crate) fn a_dribble_above_the_rate_waits(setup: Setup) {
     let host = strict(setup, |limits| {
         limits.packet_rate = Rate::new(1, 3);
         limits.rate_action = RateAction::Disconnect;
     });
     let mut peer = host.connect();
-    for byte in numbered(0..3) {
-        peer.write(&[byte]);
-    }
-    receives(&mut peer, 0..3);
-    for byte in numbered(3..50) {
+    let session = host.accepted();
+    let received = |bytes: u64| {
+        while session.is_connected() && host.server.stats().bytes_in < bytes {
+            std::thread::yield_now();
+        }
+    };
+    for number in 0..50 {
+        let frame = numbered(number..number + 1);
+        let before = u64::from(number) * frame.len() as u64;
         use std::io::Write;
-        if peer.stream.write_all(&[byte]).is_err() {
-            break;
+        // It ends in the middle of this.
+        let _ = peer.stream.write_all(&frame[..5]);
+        received(before + 5);
+        let _ = peer.stream.write_all(&frame[5..]);
+        received(before + frame.len() as u64);
+        if number < 3 {
+            receives(&mut peer, number..number + 1);
         }
     }
-    peer.drain();
-    drop(peer);
     assert_eq!(host.reason(), CloseReason::RateLimited);
 }
 

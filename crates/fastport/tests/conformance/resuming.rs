@@ -71,7 +71,7 @@ fn opened(sees: &Receiver<Event>) -> Conversation {
     }
 }
 
-fn await_state(states: &Receiver<ClientState>, wanted: impl Fn(&ClientState) -> bool) {
+fn await_state(states: &Receiver<ClientState>, mut wanted: impl FnMut(&ClientState) -> bool) {
     while !wanted(&states.recv_timeout(LIMIT).expect("the client's state")) {}
 }
 
@@ -350,6 +350,54 @@ pub(crate) fn what_is_kept_is_bounded(setup: Setup) {
     for _ in 0..9 {
         assert_eq!(again.receive(), [1; 1000]);
     }
+}
+
+/// Who opens sessions and leaves them has the server keep so many of them, and no more.
+pub(crate) fn so_many_sessions_are_kept(setup: Setup) {
+    let config = ResumeConfig {
+        pauses_max: 1,
+        ..ResumeConfig::default()
+    };
+    let (server, sees) = host(setup, config);
+    let left = || {
+        let mut peer = Peer::connect(server.local_address());
+        let welcome = hello(&mut peer, b"", 0).expect("a welcome");
+        drop(opened(&sees));
+        drop(peer);
+        (welcome, next(&sees))
+    };
+    let (first, seen) = left();
+    assert!(matches!(seen, Event::Suspended), "{seen:?}");
+    let (second, seen) = left();
+    assert!(
+        matches!(seen, Event::Ended(CloseReason::PeerClosed)),
+        "{seen:?}"
+    );
+    let again = |welcome: &Welcome| {
+        let mut peer = Peer::connect(server.local_address());
+        hello(&mut peer, &welcome.token, 0)
+    };
+    assert_eq!(again(&second), None);
+    assert!(again(&first).expect("a welcome").resumed);
+}
+
+pub(crate) fn a_client_gives_up_after_its_attempts(setup: Setup) {
+    let (server, sees) = host(setup, ResumeConfig::default());
+    let (client, _receives, states) =
+        resuming_client(setup, &server, |config| config.attempts_max = Some(3));
+    drop(opened(&sees));
+    await_state(&states, is_connected);
+    server.stop(LIMIT);
+    let mut attempts = Vec::new();
+    await_state(&states, |state| {
+        if let ClientState::Connecting { attempt } = state {
+            attempts.push(*attempt);
+            assert!(attempts.len() <= 3, "it goes on: {attempts:?}");
+        }
+        matches!(state, ClientState::Lost { .. })
+    });
+    assert_eq!(attempts, [1, 2, 3]);
+    assert_eq!(client.send_bytes(ID, b"x"), Err(SendError::Disconnected));
 }
 
 pub(crate) fn rooms_are_kept_and_heard_afterwards(setup: Setup) {

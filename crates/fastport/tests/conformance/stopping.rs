@@ -83,7 +83,7 @@ pub(crate) fn a_stop_does_not_wait_for_stalled_peers_past_its_deadline(setup: Se
     let host = setup.host(
         |config| {
             config.session.send_queue_max = 1 << 26;
-            config.session.flush_timeout = Duration::from_secs(600);
+            config.session.flush_timeout = LIMIT * 2;
             config.session.socket.send_buffer = Some(64 * 1024);
         },
         |session, _| {

@@ -82,6 +82,21 @@ pub(crate) fn what_is_no_handshake_is_closed(setup: Setup) {
     assert_eq!(host.server.stats().accepted, 0);
 }
 
+/// One that is told so and does not go is not waited for.
+pub(crate) fn who_fails_and_stays_is_closed_soon(setup: Setup) {
+    let world = World::new();
+    let patient = |config: &mut ServiceConfig| {
+        config.protection.tls_handshake_timeout = Duration::from_secs(3600);
+    };
+    let host = host(setup, &world.server(), patient, |_, _| {});
+    let mut peer = host.connect();
+    // A record of a handshake, with nonsense in it.
+    peer.write(&[22, 3, 1, 0, 5, 99, 0, 0, 1, 7]);
+    until(|| rejected(&host, RejectReason::TlsHandshake) == 1);
+    until(|| host.server.service().sessions() == 0);
+    drop(peer);
+}
+
 pub(crate) fn a_peer_that_goes_away_is_counted(setup: Setup) {
     let world = World::new();
     let host = echo(setup, &world.server());
