@@ -9,7 +9,7 @@ use std::time::Instant;
 
 /// Runs every check in the repository at `root`, prints a summary, and tells whether all passed.
 pub(crate) fn run(root: &Path) -> bool {
-    let checks: [(&str, Check); 8] = [
+    let checks: [(&str, Check); 9] = [
         ("format", format),
         ("lints", lints),
         ("documentation", documentation),
@@ -18,6 +18,7 @@ pub(crate) fn run(root: &Path) -> bool {
         ("simulation", simulation::short_run),
         ("planted mistakes", mutants::check),
         ("dependencies", dependencies),
+        ("guide", guide),
     ];
     let mut summary = Vec::new();
     for (name, check) in checks {
@@ -113,18 +114,32 @@ fn passed_tests(output: &str) -> usize {
 /// Licences, sources and duplicates by deny.toml. cargo-deny is a tool of its own that takes
 /// minutes to build, so a machine without it says that it did not look.
 fn dependencies(root: &Path) -> bool {
-    let present = Command::new(env!("CARGO"))
-        .args(["deny", "--version"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    if !present {
+    if !is_there(Command::new(env!("CARGO")).args(["deny", "--version"])) {
         println!("not checked: cargo-deny is not installed (cargo install cargo-deny)");
         return true;
     }
     let arguments = ["deny", "--locked", "check", "licenses", "bans", "sources"];
     cargo(root, &arguments, &[])
+}
+
+/// The guide as mdBook makes it, into target/guide. What makes it sound is checked by tidy; this is
+/// the proof where mdBook is installed.
+fn guide(root: &Path) -> bool {
+    if !is_there(Command::new("mdbook").arg("--version")) {
+        println!("not checked: mdBook is not installed (cargo install mdbook)");
+        return true;
+    }
+    let built = Command::new("mdbook")
+        .args(["build", "docs"])
+        .current_dir(root)
+        .status();
+    built.is_ok_and(|status| status.success())
+}
+
+/// Whether a program can be started and says that it is well.
+fn is_there(program: &mut Command) -> bool {
+    let program = program.stdout(Stdio::null()).stderr(Stdio::null());
+    program.status().is_ok_and(|status| status.success())
 }
 
 /// Runs cargo with its output shown.

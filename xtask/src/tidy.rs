@@ -4,6 +4,7 @@
 //! xtask/tidy-exceptions.txt with its amount, and that file may only shrink: an entry that allows
 //! more than there is fails like a finding does.
 
+mod book;
 mod code_text;
 mod exceptions;
 mod markdown;
@@ -55,6 +56,7 @@ pub(crate) fn run(root: &Path, shrink: bool) -> bool {
 fn check(root: &Path, shrink: bool) -> io::Result<Vec<String>> {
     let mut findings = Vec::new();
     let mut sources = String::new();
+    let mut pages = Vec::new();
     for path in files_below(root)? {
         // Files that are not text carry no rules.
         let Ok(text) = fs::read_to_string(&path) else {
@@ -69,7 +71,11 @@ fn check(root: &Path, shrink: bool) -> io::Result<Vec<String>> {
         if relative.ends_with(".rs") && !relative.starts_with("xtask/") {
             sources.push_str(&text);
         }
+        if relative.ends_with(".md") {
+            pages.push((relative, text));
+        }
     }
+    findings.extend(book::check(&pages));
     for page in named_tests::PAGES {
         let text = fs::read_to_string(root.join(page))?;
         findings.extend(named_tests::unknown(page, &text, &sources));

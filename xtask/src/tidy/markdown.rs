@@ -66,6 +66,51 @@ pub(super) fn links(page: &str) -> Vec<(usize, &str)> {
     links
 }
 
+/// What links to the headings of a page end with, as mdBook and GitHub make it of their text; a
+/// heading that there is twice gets a number the second time.
+pub(super) fn anchors(page: &str) -> Vec<String> {
+    let mut anchors: Vec<String> = Vec::new();
+    let mut is_inside = false;
+    for line in page.lines() {
+        if line.starts_with("```") {
+            is_inside = !is_inside;
+        }
+        let title = line.trim_start_matches('#');
+        let level = line.len() - title.len();
+        if is_inside || !(1..=6).contains(&level) || !title.starts_with(' ') {
+            continue;
+        }
+        let anchor = anchor(title.trim());
+        let earlier = |there: &String| {
+            let number = there
+                .strip_prefix(&anchor)
+                .and_then(|rest| rest.strip_prefix('-'));
+            *there == anchor || number.is_some_and(|number| number.parse::<u32>().is_ok())
+        };
+        match anchors.iter().filter(|there| earlier(there)).count() {
+            0 => anchors.push(anchor),
+            count => anchors.push(format!("{anchor}-{count}")),
+        }
+    }
+    anchors
+}
+
+fn anchor(title: &str) -> String {
+    let mut anchor = String::new();
+    let mut is_target = false;
+    for (at, c) in title.char_indices() {
+        // Where a link in the heading leads is no part of its text.
+        is_target = (is_target && c != ')') || (c == '(' && title[..at].ends_with(']'));
+        match c {
+            _ if is_target => {}
+            ' ' => anchor.push('-'),
+            c if c.is_alphanumeric() || c == '_' || c == '-' => anchor.extend(c.to_lowercase()),
+            _ => {}
+        }
+    }
+    anchor
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,5 +147,20 @@ let a = 1;
     #[test]
     fn links_inside_code_are_none() {
         assert_eq!(links(PAGE), [(7, "b.md"), (11, "h.svg")]);
+    }
+
+    #[test]
+    fn headings_have_anchors() {
+        let page = "# A page, `of_code`\n## S1: 1,000 sessions\n```sh\n# none\n```\n#none\n\
+                    ## [Linked](a.md) part\n## S1: 1,000 sessions\n";
+        assert_eq!(
+            anchors(page),
+            [
+                "a-page-of_code",
+                "s1-1000-sessions",
+                "linked-part",
+                "s1-1000-sessions-1"
+            ]
+        );
     }
 }

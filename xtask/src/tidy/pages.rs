@@ -5,12 +5,11 @@
 //! that the comment before the block names.
 
 use super::Finding;
-use super::markdown::{Block, blocks, links};
+use super::markdown::{Block, anchors, blocks, links};
 use std::path::{Component, Path, PathBuf};
 use std::{fs, io};
 
 const GUIDE: &str = "docs/guide/src/";
-const SUMMARY: &str = "docs/guide/src/SUMMARY.md";
 /// The file whose doctests are the guide's code.
 const GUIDE_TESTS: &str = "crates/fastport/src/guide.rs";
 
@@ -20,10 +19,12 @@ const GUIDE_TESTS: &str = "crates/fastport/src/guide.rs";
 /// When a file that the rules need can not be read.
 pub(super) fn check_page(root: &Path, path: &str, text: &str) -> io::Result<Vec<Finding>> {
     let mut findings = dead_links(path, text, |target| root.join(target).exists());
-    if path.starts_with(GUIDE) && path != SUMMARY {
-        let summary = fs::read_to_string(root.join(SUMMARY))?;
+    findings.extend(dead_anchors(path, text, |target| {
+        fs::read_to_string(root.join(target)).ok()
+    }));
+    if path.starts_with(GUIDE) {
         let tests = fs::read_to_string(root.join(GUIDE_TESTS))?;
-        findings.extend(unlisted(path, text, &summary, &tests));
+        findings.extend(uncompiled(path, text, &tests));
         findings.extend(misquoted(path, text, |quoted| {
             fs::read_to_string(root.join(quoted)).ok()
         }));
@@ -47,8 +48,30 @@ fn dead_links(path: &str, text: &str, exists: impl Fn(&Path) -> bool) -> Vec<Fin
     findings
 }
 
+/// Links to a part of a page that has no such heading.
+fn dead_anchors(path: &str, text: &str, read: impl Fn(&Path) -> Option<String>) -> Vec<Finding> {
+    let folder = Path::new(path).parent().unwrap_or(Path::new(""));
+    let mut findings = Vec::new();
+    for (line, target) in links(text) {
+        let Some((file, anchor)) = target.split_once('#') else {
+            continue;
+        };
+        let other = match file {
+            "" => Some(text.to_owned()),
+            _ if !file.ends_with(".md") || file.contains("://") => continue,
+            // That there is no such file is said elsewhere.
+            _ => within(folder, file).and_then(|file| read(&file)),
+        };
+        if other.is_some_and(|page| !anchors(&page).iter().any(|there| there == anchor)) {
+            let message = format!("no heading {target}");
+            findings.push(finding("dead-link", path, line, message));
+        }
+    }
+    findings
+}
+
 /// A path relative to `folder` as one from the root; `None` when it leaves the repository.
-fn within(folder: &Path, file: &str) -> Option<PathBuf> {
+pub(super) fn within(folder: &Path, file: &str) -> Option<PathBuf> {
     let mut path = folder.to_path_buf();
     for part in Path::new(file).components() {
         match part {
@@ -65,22 +88,13 @@ fn within(folder: &Path, file: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-/// A chapter that no reader finds, or whose code nobody compiles.
-fn unlisted(path: &str, text: &str, summary: &str, tests: &str) -> Vec<Finding> {
+/// A chapter whose code nobody compiles.
+fn uncompiled(path: &str, text: &str, tests: &str) -> Option<Finding> {
     let name = path.strip_prefix(GUIDE).unwrap_or(path);
-    let mut findings = Vec::new();
-    if !summary.contains(&format!("]({name})")) {
-        let message = format!("{name} is not in SUMMARY.md");
-        findings.push(finding("guide", path, 1, message));
-    }
-    let compiled = blocks(text).into_iter().find(is_compiled);
-    if let Some(block) = compiled
-        && !tests.contains(&format!("/{name}\""))
-    {
-        let message = format!("{GUIDE_TESTS} does not compile this page's code");
-        findings.push(finding("guide", path, block.line, message));
-    }
-    findings
+    let block = blocks(text).into_iter().find(is_compiled)?;
+    let listed = tests.contains(&format!("/{name}\""));
+    let message = format!("{GUIDE_TESTS} does not compile this page's code");
+    (!listed).then(|| finding("guide", path, block.line, message))
 }
 
 fn is_compiled(block: &Block<'_>) -> bool {
@@ -132,7 +146,7 @@ fn has_lines(source: &str, lines: &[&str]) -> bool {
     })
 }
 
-fn finding(rule: &'static str, path: &str, line: usize, message: String) -> Finding {
+pub(super) fn finding(rule: &'static str, path: &str, line: usize, message: String) -> Finding {
     Finding {
         rule,
         path: path.to_owned(),
@@ -181,10 +195,23 @@ mod tests {
     }
 
     #[test]
-    fn a_chapter_is_listed_and_its_code_compiled() {
+    fn a_link_to_a_heading_finds_it() {
+        let page = "# Here\n[a](#here) [b](#there)\n[c](b.md#the-other) [d](b.md#none)\n\
+                    [e](https://example.org/b.md#x) [f](gone.md#x)";
+        let read = |path: &Path| (path == Path::new("docs/b.md")).then(|| "## The *other*".into());
+        let found = dead_anchors("docs/a.md", page, read);
+        let lines: Vec<_> = found.iter().map(|f| (f.line, f.message.as_str())).collect();
+        assert_eq!(
+            lines,
+            [(2, "no heading #there"), (3, "no heading b.md#none")]
+        );
+    }
+
+    #[test]
+    fn code_of_a_chapter_is_compiled() {
         let text = "```rust\nlet a = 1;\n```\n";
-        let check = |summary, tests| unlisted("docs/guide/src/a.md", text, summary, tests).len();
-        assert_eq!(check("[A](a.md)", "include_str!(\"guide/src/a.md\")"), 0);
-        assert_eq!(check("[B](b.md)", "include_str!(\"guide/src/b.md\")"), 2);
+        let check = |tests| uncompiled("docs/guide/src/a.md", text, tests).is_some();
+        assert!(!check("include_str!(\"guide/src/a.md\")"));
+        assert!(check("include_str!(\"guide/src/b.md\")"));
     }
 }
