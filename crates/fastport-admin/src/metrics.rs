@@ -2,7 +2,7 @@
 //!
 //! Label values are names of this program's own, never what a peer sent.
 
-use fastport::{CloseReason, Monitor, RejectReason, StatsSnapshot};
+use fastport::{CloseReason, Monitor, RejectReason, StatsSnapshot, TlsFailure};
 use std::fmt::Write;
 
 /// The type of the text.
@@ -47,6 +47,7 @@ pub(crate) fn text(monitor: &Monitor, memory_bytes: u64, log_lines_lost: u64) ->
         &RejectReason::NAMES,
         &stats.rejected,
     );
+    tls_handshakes(&mut page, &stats);
     page.each(
         "fastport_messages_dropped_total",
         "Messages that full send queues did not send.",
@@ -86,6 +87,33 @@ fn gauges(page: &mut Page, monitor: &Monitor, stats: &StatsSnapshot) {
         "gauge",
         "Sessions whose handlers wait for a thread.",
         monitor.waiting_for_pool() as u64,
+    );
+}
+
+fn tls_handshakes(page: &mut Page, stats: &StatsSnapshot) {
+    page.one(
+        "fastport_tls_handshakes_in_progress",
+        "gauge",
+        "TLS handshakes of accepted connections that are not finished.",
+        stats.tls_in_progress,
+    );
+    page.one(
+        "fastport_tls_handshakes_total",
+        "counter",
+        "TLS handshakes that were finished.",
+        stats.tls_handshakes,
+    );
+    page.one(
+        "fastport_tls_handshakes_resumed_total",
+        "counter",
+        "Those of them that went on with what an earlier one agreed on.",
+        stats.tls_resumed,
+    );
+    page.each(
+        "fastport_tls_handshakes_failed_total",
+        "TLS handshakes that failed.",
+        &TlsFailure::NAMES,
+        &stats.tls_failed,
     );
 }
 

@@ -32,6 +32,9 @@ pub struct Status {
     pub disconnects: BTreeMap<String, u64>,
     /// Connections that became no session, likewise.
     pub rejects: BTreeMap<String, u64>,
+    /// TLS handshakes.
+    #[serde(default)]
+    pub tls: TlsHandshakes,
     /// Each worker.
     pub workers: Vec<Worker>,
     /// What the process takes.
@@ -100,6 +103,19 @@ pub struct Queues {
     pub pool_sessions: u64,
     /// Commands that workers have not taken yet.
     pub mailboxes: u64,
+}
+
+/// TLS handshakes since the start.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct TlsHandshakes {
+    /// Of accepted connections, not finished yet.
+    pub in_progress: u64,
+    /// Finished: each made a session.
+    pub completed: u64,
+    /// Those of them that went on with what an earlier one agreed on.
+    pub resumed: u64,
+    /// Failed, by reason; reasons that never were are left out.
+    pub failed: BTreeMap<String, u64>,
 }
 
 /// One worker.

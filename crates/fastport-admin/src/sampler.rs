@@ -4,8 +4,10 @@
 
 use crate::clock;
 use crate::gauge::Gauge;
-use crate::model::{HandlerTimes, Point, Process, Queues, Rates, Status, Totals, Worker};
-use fastport::{CloseReason, Monitor, RejectReason, StatsSnapshot};
+use crate::model::{
+    HandlerTimes, Point, Process, Queues, Rates, Status, TlsHandshakes, Totals, Worker,
+};
+use fastport::{CloseReason, Monitor, RejectReason, StatsSnapshot, TlsFailure};
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -94,6 +96,7 @@ impl Sampler {
             },
             disconnects: named(&CloseReason::NAMES, &stats.closed),
             rejects: named(&RejectReason::NAMES, &stats.rejected),
+            tls: tls_handshakes(&stats),
             workers: workers
                 .iter()
                 .zip(packets_before)
@@ -149,6 +152,15 @@ fn totals(stats: &StatsSnapshot, log_lines_lost: u64) -> Totals {
         undecodable: stats.undecodable,
         accept_failures: stats.accept_failures,
         log_lines_lost,
+    }
+}
+
+fn tls_handshakes(stats: &StatsSnapshot) -> TlsHandshakes {
+    TlsHandshakes {
+        in_progress: stats.tls_in_progress,
+        completed: stats.tls_handshakes,
+        resumed: stats.tls_resumed,
+        failed: named(&TlsFailure::NAMES, &stats.tls_failed),
     }
 }
 

@@ -248,8 +248,33 @@ fn the_metrics_are_what_prometheus_reads() {
     }
     assert!(text.contains("fastport_log_lines_lost_total 3\n"));
     assert!(text.contains("fastport_connections_rejected_total{reason=\"banned\"} 0\n"));
+    assert!(text.contains("fastport_tls_handshakes_in_progress 0\n"));
+    assert!(text.contains("fastport_tls_handshakes_resumed_total 0\n"));
+    assert!(text.contains("fastport_tls_handshakes_failed_total{reason=\"timeout\"} 0\n"));
     assert!(text.contains("fastport_messages_dropped_total{reason=\"oldest\"} 0\n"));
     assert!(text.contains("fastport_handler_seconds_bucket{le=\"+Inf\"} "));
+}
+
+/// A panel that asks for what nobody tells stays empty.
+#[test]
+fn the_dashboard_of_grafana_asks_for_what_there_is() {
+    let rig = Rig::new(|_| {});
+    let (.., text) = rig.get("/metrics");
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../deploy/grafana-fastport.json"
+    );
+    let dashboard = std::fs::read_to_string(file).expect("the dashboard");
+    let mut asked = 0;
+    for query in dashboard.split("\"expr\": \"").skip(1) {
+        let name = query
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .find(|word| word.starts_with("fastport_") || word.starts_with("process_"));
+        let name = name.expect("a query names a metric");
+        assert!(text.contains(&format!("\n{name}")), "there is no {name}");
+        asked += 1;
+    }
+    assert!(asked > 12, "{asked} queries were found");
 }
 
 #[test]

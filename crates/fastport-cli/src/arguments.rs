@@ -383,6 +383,10 @@ pub(crate) struct BenchArguments {
     pub(crate) engine: EngineChoice,
     #[command(flatten)]
     pub(crate) tls: TlsFlags,
+    /// Let TLS handshakes go on with what earlier ones agreed on, as those of players who come back
+    /// do; without it each is a whole one.
+    #[arg(long, requires = "tls_ca")]
+    pub(crate) tls_resume: bool,
 }
 
 /// An engine by name, or the best that the machine permits.

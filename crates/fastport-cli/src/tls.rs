@@ -134,6 +134,11 @@ mod with {
                 .map_err(|error| Failure::Usage(error.to_string()))
         }
 
+        /// Whole handshakes alone, where earlier ones would make later ones shorter.
+        pub(crate) fn without_resumption(self) -> Self {
+            Self(self.0.map(|client| client.without_resumption()))
+        }
+
         /// Connects with TLS, or without.
         pub(crate) fn connect(
             &self,
@@ -197,6 +202,10 @@ mod without {
                 Ok(None) => Ok(Self),
                 _ => Err(Failure::Usage(NONE.into())),
             }
+        }
+
+        pub(crate) const fn without_resumption(self) -> Self {
+            self
         }
 
         pub(crate) fn connect(

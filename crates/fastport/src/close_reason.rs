@@ -107,6 +107,51 @@ pub enum TlsFailure {
     Local,
 }
 
+impl TlsFailure {
+    /// The names of the codes, in their order, as metrics show them.
+    pub const NAMES: [&'static str; 12] = [
+        "timeout",
+        "ended",
+        "refused",
+        "protocol",
+        "local",
+        "certificate_missing",
+        "certificate_unknown_issuer",
+        "certificate_wrong_name",
+        "certificate_expired",
+        "certificate_not_valid_yet",
+        "certificate_revoked",
+        "certificate_other",
+    ];
+
+    /// The failure's number: stable, dense, the index of its counter.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Timeout => 0,
+            Self::Ended => 1,
+            Self::Refused { .. } => 2,
+            Self::Protocol => 3,
+            Self::Local => 4,
+            Self::Certificate(fault) => match fault {
+                CertificateFault::Missing => 5,
+                CertificateFault::UnknownIssuer => 6,
+                CertificateFault::WrongName => 7,
+                CertificateFault::Expired => 8,
+                CertificateFault::NotValidYet => 9,
+                CertificateFault::Revoked => 10,
+                CertificateFault::Other => 11,
+            },
+        }
+    }
+
+    /// The failure's name in [`TlsFailure::NAMES`].
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        Self::NAMES[self.code() as usize]
+    }
+}
+
 /// What is wrong with a peer's certificate.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]

@@ -15,6 +15,7 @@ pub use files::{TlsClientFiles, TlsServerFiles};
 pub use rustls;
 
 use parking_lot::RwLock;
+use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ServerConfig};
@@ -152,6 +153,18 @@ impl TlsClient {
         Self::new(files.read()?, name)
     }
 
+    /// The same client, but with nothing kept of earlier sessions: each handshake is a whole one,
+    /// and the server's certificate is checked in each.
+    #[must_use]
+    pub fn without_resumption(&self) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.resumption = Resumption::disabled();
+        Self {
+            config: Arc::new(config),
+            name: self.name.clone(),
+        }
+    }
+
     pub(crate) fn config(&self) -> Arc<ClientConfig> {
         self.config.clone()
     }
@@ -177,6 +190,9 @@ pub struct TlsInfo {
     pub version: rustls::ProtocolVersion,
     /// The cipher suite.
     pub suite: rustls::CipherSuite,
+    /// The handshake went on with what an earlier connection of the two agreed on: shorter, and no
+    /// certificate was shown and checked anew.
+    pub resumed: bool,
     /// The peer's certificate and what it sent along to have it believed, the peer's own first.
     /// Empty for a client that showed none, which only a server that asks for none lets in.
     pub certificates: Vec<CertificateDer<'static>>,

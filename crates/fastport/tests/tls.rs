@@ -39,6 +39,7 @@ macro_rules! mount {
                 trust: a_server_of_another_name_is_refused,
                 trust: a_certificate_that_has_expired_is_refused,
                 trust: a_new_certificate_is_for_new_sessions,
+                trust: one_that_comes_back_resumes_until_a_reload,
                 handshakes: one_that_stalls_is_closed_in_time,
                 handshakes: so_many_may_be_in_progress,
                 handshakes: what_is_no_handshake_is_closed,

@@ -86,6 +86,9 @@ fn subjects(arguments: &BenchArguments) -> Result<Vec<Subject>, Failure> {
     let mut plan = Plan::new(arguments).map_err(Failure::Usage)?;
     let first = arguments.compare.first().unwrap_or(&arguments.connect[0]);
     plan.tls = ClientTls::read(&arguments.tls, first)?;
+    if !arguments.tls_resume {
+        plan.tls = plan.tls.without_resumption();
+    }
     let subject = |name: String, texts: &[String], plan: Plan| {
         let addresses = texts.iter().map(|text| address::resolve(text));
         Ok(Subject {

@@ -1,7 +1,7 @@
 //! A worker's counters. Only their worker writes them; any thread may read.
 
 use crate::stats::handler_times::HandlerTimes;
-use crate::{CloseReason, RejectReason};
+use crate::{CloseReason, RejectReason, TlsFailure};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A number that one thread adds to and any thread reads: no read-modify-write on the hot path.
@@ -35,6 +35,7 @@ pub(crate) struct WorkerCounters {
     pub(crate) accepted: Counter,
     pub(crate) connected: Counter,
     pub(crate) tls_handshakes: Counter,
+    pub(crate) tls_resumed: Counter,
     pub(crate) accept_failures: Counter,
     pub(crate) connect_failures: Counter,
     pub(crate) adopt_failures: Counter,
@@ -55,6 +56,7 @@ pub(crate) struct WorkerCounters {
     pub(crate) sends_dropped_newest: Counter,
     pub(crate) sends_dropped_oldest: Counter,
     pub(crate) sends_replaced: Counter,
+    tls_failed: [Counter; TlsFailure::NAMES.len()],
     closed: [Counter; CloseReason::NAMES.len()],
     rejected: [Counter; RejectReason::NAMES.len()],
     /// Rejects that the profile let pass.
@@ -72,6 +74,16 @@ impl WorkerCounters {
 
     pub(crate) fn count_observed(&self, reason: RejectReason) {
         self.observed[usize::from(reason.code())].add(1);
+    }
+
+    /// A handshake failed.
+    #[cfg(feature = "tls")]
+    pub(crate) fn count_tls_failed(&self, failure: TlsFailure) {
+        self.tls_failed[usize::from(failure.code())].add(1);
+    }
+
+    pub(crate) fn tls_failed(&self) -> impl Iterator<Item = u64> + '_ {
+        self.tls_failed.iter().map(Counter::get)
     }
 
     pub(crate) fn rejected(&self) -> impl Iterator<Item = u64> + '_ {

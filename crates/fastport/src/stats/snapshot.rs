@@ -3,7 +3,7 @@
 use crate::stats::counters::WorkerCounters;
 use crate::stats::handler_times::HandlerTimesSnapshot;
 use crate::worker::link::{ServiceShared, WorkerLink};
-use crate::{CloseReason, RejectReason};
+use crate::{CloseReason, RejectReason, TlsFailure};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -21,6 +21,11 @@ pub struct StatsSnapshot {
     pub connected: u64,
     /// TLS handshakes that were finished: each made one of those sessions.
     pub tls_handshakes: u64,
+    /// Those of them that went on with what an earlier connection agreed on.
+    pub tls_resumed: u64,
+    /// TLS handshakes that failed, of accepted and of made connections, by [`TlsFailure::code`];
+    /// the names are [`TlsFailure::NAMES`]. What was refused for want of room is in `rejected`.
+    pub tls_failed: [u64; TlsFailure::NAMES.len()],
     /// TLS handshakes of accepted connections that are in progress now.
     pub tls_in_progress: u64,
     /// Connections closed before they became sessions, by [`RejectReason::code`]; the names are
@@ -110,6 +115,7 @@ impl StatsSnapshot {
         self.accepted += worker.accepted.get();
         self.connected += worker.connected.get();
         self.tls_handshakes += worker.tls_handshakes.get();
+        self.tls_resumed += worker.tls_resumed.get();
         self.accept_failures += worker.accept_failures.get();
         self.connect_failures += worker.connect_failures.get();
         self.adopt_failures += worker.adopt_failures.get();
@@ -129,6 +135,7 @@ impl StatsSnapshot {
         self.sends_dropped_newest += worker.sends_dropped_newest.get();
         self.sends_dropped_oldest += worker.sends_dropped_oldest.get();
         self.sends_replaced += worker.sends_replaced.get();
+        add_each(&mut self.tls_failed, worker.tls_failed());
         add_each(&mut self.closed, worker.closed());
         add_each(&mut self.rejected, worker.rejected());
         add_each(&mut self.observed, worker.observed());
@@ -150,6 +157,12 @@ impl StatsSnapshot {
     #[must_use]
     pub fn observed_for(&self, reason: RejectReason) -> u64 {
         self.observed[usize::from(reason.code())]
+    }
+
+    /// TLS handshakes that failed in this way; certificates and alerts are told apart by kind.
+    #[must_use]
+    pub fn tls_failed_for(&self, failure: TlsFailure) -> u64 {
+        self.tls_failed[usize::from(failure.code())]
     }
 
     /// Ended sessions in all.

@@ -9,7 +9,7 @@ use crate::close_reason::{CertificateFault, TlsFailure};
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
-use rustls::{AlertDescription, CertificateError, CommonState, Error};
+use rustls::{AlertDescription, CertificateError, CommonState, Error, HandshakeKind};
 
 /// Plain bytes of one record at most.
 const RECORD_BYTES_MAX: usize = 16 * 1024;
@@ -54,6 +54,7 @@ impl Connection {
         Some(TlsInfo {
             version: common.protocol_version()?,
             suite: common.negotiated_cipher_suite()?.suite(),
+            resumed: common.handshake_kind() == Some(HandshakeKind::Resumed),
             certificates: common.peer_certificates().unwrap_or_default().to_vec(),
         })
     }

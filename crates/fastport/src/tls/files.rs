@@ -38,10 +38,33 @@ impl TlsServerFiles {
             }
         };
         let chain = certificates(&self.certificates)?;
-        builder
+        let config = builder
             .with_single_cert(chain, key(&self.key)?)
-            .map_err(|source| pair_refused(&self.certificates, &self.key, source))
+            .map_err(|source| pair_refused(&self.certificates, &self.key, source))?;
+        Ok(with_tickets(config))
     }
+}
+
+/// Lets clients that come back go on with what they agreed on before. They bring it along
+/// themselves, encrypted, so it costs no memory here, and holds for any number of them; rustls
+/// keeps it for 256 otherwise. One ticket is enough for a client that has one connection.
+///
+/// What a ticket is encrypted with is of this configuration: a reload makes those before it void,
+/// and with them what clients were let in by an authority that is not trusted any more.
+#[cfg(feature = "tls-ring")]
+fn with_tickets(mut config: ServerConfig) -> ServerConfig {
+    config.send_tls13_tickets = 1;
+    match rustls::crypto::ring::Ticketer::new() {
+        Ok(ticketer) => config.ticketer = ticketer,
+        Err(error) => tracing::warn!(%error, "TLS sessions can not be resumed by tickets"),
+    }
+    config
+}
+
+/// Tickets are of *ring*.
+#[cfg(not(feature = "tls-ring"))]
+const fn with_tickets(config: ServerConfig) -> ServerConfig {
+    config
 }
 
 /// Where is whom a client trusts, and what it shows.

@@ -64,6 +64,7 @@ impl<E: Engine> Worker<E> {
             // It fails with a configuration that can not be used.
             Connection::server(tls).map_err(|error| {
                 tracing::error!(%error, "TLS can not be used as it is configured");
+                self.link.counters.count_tls_failed(TlsFailure::Local);
                 RejectReason::TlsHandshake
             })
         };
@@ -93,6 +94,7 @@ impl<E: Engine> Worker<E> {
             }
             Err(error) => {
                 tracing::error!(%error, "TLS can not be used as it is configured");
+                self.link.counters.count_tls_failed(TlsFailure::Local);
                 self.link.counters.connect_failures.add(1);
                 self.forget_one();
                 self.close_unclaimed(key, CloseMode::Abort);
@@ -218,6 +220,7 @@ impl<E: Engine> Worker<E> {
         let inbound = matches!(side, Side::Inbound(_));
         let slot = self.make_slot(key, peer, handler, inbound);
         if let Some(info) = secured.connection.info() {
+            self.link.counters.tls_resumed.add(u64::from(info.resumed));
             slot.session.shared().note_tls(info);
         }
         let standing = match side {
@@ -263,6 +266,7 @@ impl<E: Engine> Worker<E> {
             return;
         }
         handshake.failed = true;
+        self.link.counters.count_tls_failed(failure);
         handshake.deadline = handshake.deadline.min(now + LAST_WORDS_LIMIT);
         self.wheel.insert(handshake.deadline, key);
         match &mut handshake.side {
@@ -293,6 +297,9 @@ impl<E: Engine> Worker<E> {
         let Handshake {
             peer, side, failed, ..
         } = handshake;
+        if let (false, CloseReason::Tls(failure)) = (failed, reason) {
+            self.link.counters.count_tls_failed(failure);
+        }
         match side {
             Side::Inbound(standing) => {
                 self.dismiss(peer, standing);

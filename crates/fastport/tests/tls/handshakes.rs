@@ -34,6 +34,8 @@ pub(crate) fn one_that_stalls_is_closed_in_time(setup: Setup) {
     assert!(began.elapsed() >= SHORT, "too early: {:?}", began.elapsed());
     assert_eq!(rejected(&host, RejectReason::TlsTimeout), 2);
     let stats = host.server.stats();
+    assert_eq!(stats.tls_failed_for(TlsFailure::Timeout), 2);
+    assert_eq!(stats.tls_failed.iter().sum::<u64>(), 2);
     assert_eq!((stats.accepted, stats.tls_in_progress), (1, 0));
     assert_eq!(host.server.service().sessions(), 1);
     quick.send(b"unharmed");
@@ -79,7 +81,11 @@ pub(crate) fn what_is_no_handshake_is_closed(setup: Setup) {
         until(|| rejected(&host, RejectReason::TlsHandshake) == index as u64 + 1);
     }
     until(|| host.server.service().sessions() == 0);
-    assert_eq!(host.server.stats().accepted, 0);
+    let stats = host.server.stats();
+    assert_eq!(stats.accepted, 0);
+    // Some say that they end before they have begun.
+    let failed = [TlsFailure::Protocol, TlsFailure::Ended].map(|way| stats.tls_failed_for(way));
+    assert_eq!(failed.iter().sum::<u64>(), garbage.len() as u64);
 }
 
 /// One that is told so and does not go is not waited for.
@@ -106,6 +112,7 @@ pub(crate) fn a_peer_that_goes_away_is_counted(setup: Setup) {
     until(|| host.server.stats().tls_in_progress == 1);
     peer.reset();
     until(|| rejected(&host, RejectReason::TlsHandshake) == 2);
+    assert_eq!(host.server.stats().tls_failed_for(TlsFailure::Ended), 2);
     until(|| host.server.service().sessions() == 0);
 }
 

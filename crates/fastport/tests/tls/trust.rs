@@ -2,7 +2,11 @@
 
 use super::world::{NAME, TlsEnd, World, dial, echo, try_dial, until};
 use crate::harness::Setup;
-use fastport::{CertificateFault, CloseReason, RejectReason, TlsClient, TlsFailure, TlsServer};
+use fastport::{
+    CertificateFault, CloseReason, RejectReason, TlsClient, TlsFailure, TlsServer, TlsServerFiles,
+};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 pub(crate) fn both_sides_show_who_they_are(setup: Setup) {
     let world = World::new();
@@ -35,11 +39,11 @@ pub(crate) fn a_client_of_another_authority_is_refused(setup: Setup) {
     let host = echo(setup, &world.strict_server());
     let identity = world.stranger.issue(&["a client"]);
     refused_late(setup, &host, &world.client_as(identity), 48);
-    assert_eq!(
-        host.server.stats().rejected_for(RejectReason::TlsHandshake),
-        1
-    );
-    assert_eq!(host.server.stats().accepted, 0);
+    let stats = host.server.stats();
+    assert_eq!(stats.rejected_for(RejectReason::TlsHandshake), 1);
+    let stranger = TlsFailure::Certificate(CertificateFault::UnknownIssuer);
+    assert_eq!(stats.tls_failed_for(stranger), 1);
+    assert_eq!(stats.accepted, 0);
 }
 
 /// A client of TLS 1.3 is done before the server has looked at its certificate.
@@ -98,5 +102,62 @@ pub(crate) fn a_new_certificate_is_for_new_sessions(setup: Setup) {
     for client in [&old, &new] {
         client.send(b"still here");
         assert_eq!(client.receive(), b"still here");
+    }
+}
+
+/// As they are for a server from files: each client brings its own ticket, so there are no places
+/// for them that run out. What was checked once counts until the files are read again.
+pub(crate) fn one_that_comes_back_resumes_until_a_reload(setup: Setup) {
+    let world = World::new();
+    let folder = Folder::new();
+    let (certificates, key) = world.authority.issue(&[NAME]).write(&folder.0, "server");
+    let files = TlsServerFiles {
+        certificates,
+        key,
+        client_ca: Some(world.authority.write(&folder.0, "ca")),
+    };
+    let tls = TlsServer::from_files(&files).unwrap();
+    let host = echo(setup, &tls);
+    let identity = world.authority.issue(&["a client"]);
+    let shown = identity.chain.clone();
+    let client = world.client_as(identity);
+    let comes = |client: &TlsClient| {
+        let dialled = dial(setup, host.address(), client);
+        // With the answer the ticket has come as well.
+        dialled.send(b"hello");
+        assert_eq!(dialled.receive(), b"hello");
+        let info = host.accepted().tls().expect("TLS");
+        assert_eq!(info.certificates, shown, "who it is is known either way");
+        let here = dialled.session.tls().expect("TLS");
+        assert_eq!(info.resumed, here.resumed);
+        info.resumed
+    };
+    let turns = [(); 3].map(|()| comes(&client));
+    assert_eq!(turns, [false, true, true]);
+    assert!(!comes(&client.without_resumption()));
+    tls.reload(&files).unwrap();
+    assert!(!comes(&client), "a ticket of before the reload");
+    assert!(comes(&client));
+    let stats = host.server.stats();
+    assert_eq!((stats.tls_handshakes, stats.tls_resumed), (6, 3));
+}
+
+/// Removed when the case ends.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("tls-{}-{number}", std::process::id());
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
