@@ -209,10 +209,18 @@ pub fn provider() -> Result<Arc<CryptoProvider>, TlsError> {
     built_in().ok_or(TlsError::NoProvider)
 }
 
+/// *ring*, with the suite of TLS 1.3 first that every implementation has (RFC 8446, 9.1). Its
+/// SHA-256 runs on the instructions that processors have for it; for the SHA-384 of the one that it
+/// puts first *ring* uses none, which was an eighth of a server's time for a handshake.
 #[cfg(feature = "tls-ring")]
 #[allow(clippy::unnecessary_wraps, reason = "other builds have none")]
 fn built_in() -> Option<Arc<CryptoProvider>> {
-    Some(Arc::new(rustls::crypto::ring::default_provider()))
+    let mut ring = rustls::crypto::ring::default_provider();
+    let first = rustls::CipherSuite::TLS13_AES_128_GCM_SHA256;
+    // The others stay in their order.
+    ring.cipher_suites
+        .sort_by_key(|suite| suite.suite() != first);
+    Some(Arc::new(ring))
 }
 
 #[cfg(not(feature = "tls-ring"))]

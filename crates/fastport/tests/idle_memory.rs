@@ -23,7 +23,7 @@ impl Handler for RawEcho {
     }
 }
 
-fn echo(stream: &mut TcpStream) {
+fn echo(stream: &mut (impl Read + Write)) {
     let mut frame = [0xAB; 64];
     frame[..4].copy_from_slice(&[0, 64, 0, 2]);
     stream.write_all(&frame).unwrap();
@@ -62,15 +62,99 @@ fn idle_sessions_are_small(engine: EngineKind, bytes_max: usize) {
     server.stop(Duration::from_secs(5));
 }
 
+/// What TLS adds to that: rustls' state of the connection and what was agreed on, but no buffer.
+#[cfg(feature = "tls-ring")]
+mod tls {
+    use super::{EARLIER, RawEcho, echo, live_bytes};
+    use fastport::tls::provider;
+    use fastport::tls::rustls::client::Resumption;
+    use fastport::tls::rustls::pki_types::ServerName;
+    use fastport::tls::rustls::{
+        ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned,
+    };
+    use fastport::{Dispatch, EngineKind, Server, TlsServer};
+    use fastport_testkit::certificates::Authority;
+    use std::net::{SocketAddr, TcpStream};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    const NAME: &str = "server.test";
+    const SESSIONS: usize = 25;
+
+    /// A connection that has echoed. The client's half of TLS is dropped: it is in this process
+    /// as well.
+    fn connect(to: SocketAddr, config: &Arc<ClientConfig>) -> TcpStream {
+        let socket = TcpStream::connect(to).unwrap();
+        let limit = Some(Duration::from_secs(10));
+        socket.set_read_timeout(limit).unwrap();
+        let name = ServerName::try_from(NAME).unwrap();
+        let client = ClientConnection::new(config.clone(), name).unwrap();
+        let mut stream = StreamOwned::new(client, socket);
+        echo(&mut stream);
+        stream.into_parts().1
+    }
+
+    pub(super) fn idle_sessions_are_small(engine: EngineKind, bytes_max: usize) {
+        let authority = Authority::new("the authority", provider().unwrap());
+        let identity = authority.issue(&[NAME]);
+        let config = ServerConfig::builder_with_provider(provider().unwrap())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(identity.chain, identity.key)
+            .unwrap();
+        let server = Server::builder()
+            .listen("127.0.0.1:0")
+            .engine(engine)
+            .workers(1)
+            .dispatch(Dispatch::Inline)
+            .idle_timeout(Duration::from_secs(60))
+            .tls(TlsServer::new(without_sessions(config)))
+            .handler(RawEcho)
+            .start()
+            .unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.certificate()).unwrap();
+        let mut config = ClientConfig::builder_with_provider(provider().unwrap())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.resumption = Resumption::disabled();
+        let config = Arc::new(config);
+        let address = server.local_address();
+        let mut streams: Vec<_> = (0..EARLIER).map(|_| connect(address, &config)).collect();
+        streams.reserve_exact(SESSIONS);
+        let before = live_bytes();
+        streams.extend((0..SESSIONS).map(|_| connect(address, &config)));
+        let each = (live_bytes() - before) / SESSIONS;
+        assert!(
+            each <= bytes_max,
+            "{engine}: {each} bytes of heap for each idle session with TLS, {bytes_max} at most"
+        );
+        server.stop(Duration::from_secs(5));
+    }
+
+    /// Nothing kept of them for a client that comes back: as with tickets.
+    fn without_sessions(mut config: ServerConfig) -> ServerConfig {
+        config.session_storage = Arc::new(fastport::tls::rustls::server::NoServerSessionStorage {});
+        config
+    }
+}
+
 /// One test, so that nothing else of the process allocates meanwhile.
 #[test]
 fn an_idle_session_is_small() {
     #[cfg(target_os = "linux")]
     if EngineKind::choose(Some(EngineKind::IoUring)).is_ok() {
         idle_sessions_are_small(EngineKind::IoUring, 470);
+        #[cfg(feature = "tls-ring")]
+        tls::idle_sessions_are_small(EngineKind::IoUring, 4400);
     }
     #[cfg(unix)]
     idle_sessions_are_small(EngineKind::Poll, 490);
+    #[cfg(all(unix, feature = "tls-ring"))]
+    tls::idle_sessions_are_small(EngineKind::Poll, 4400);
     #[cfg(windows)]
     idle_sessions_are_small(EngineKind::Iocp, 610);
 }

@@ -5,7 +5,7 @@ use crate::harness::{
     Host, ID, LIMIT, Peer, Recorder, Seen, Setup, frame, pattern, resuming_client,
 };
 use fastport::tls::rustls::pki_types::ServerName;
-use fastport::tls::rustls::{ClientConnection, ProtocolVersion, version};
+use fastport::tls::rustls::{CipherSuite, ClientConnection, ProtocolVersion, version};
 use fastport::{
     AddressSet, ClientState, CloseReason, Conversation, Packet, Resumable, ResumeConfig,
     ResumeHandler, Session,
@@ -27,6 +27,7 @@ pub(crate) fn an_echo_comes_back_as_it_was(setup: Setup) {
     assert_eq!(client.receive(), b"from here");
     let info = client.session.tls().expect("a session with TLS");
     assert_eq!(info.version, ProtocolVersion::TLSv1_3);
+    assert_eq!(info.suite, CipherSuite::TLS13_AES_128_GCM_SHA256);
     assert!(!info.certificates.is_empty());
     let stats = host.server.stats();
     assert_eq!((stats.accepted, stats.tls_handshakes), (2, 2));
