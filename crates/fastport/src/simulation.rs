@@ -57,6 +57,8 @@ pub struct Remains {
     pub admitted: usize,
     /// Bytes that wait for peers as the service counts them.
     pub queued: usize,
+    /// Sessions that have not been let in as the service counts them.
+    pub unauthenticated: usize,
 }
 
 impl<E: Engine> Stepped<E> {
@@ -142,6 +144,7 @@ impl<E: Engine> Stepped<E> {
     /// The first half of a worker's turn: it sleeps from here on, as long as is told, unless it is
     /// woken or has an event.
     pub fn begin_turn(&mut self, worker: usize) -> Wait {
+        self.note_time(worker);
         let (identity, worker) = &mut self.workers[worker];
         identity.assume(|| worker.begin_turn())
     }
@@ -151,8 +154,19 @@ impl<E: Engine> Stepped<E> {
     /// # Errors
     /// When the engine failed.
     pub fn finish_turn(&mut self, worker: usize, wait: Wait) -> Result<(), Error> {
+        self.note_time(worker);
         let (identity, worker) = &mut self.workers[worker];
         identity.assume(|| worker.finish_turn(wait))
+    }
+
+    /// Other threads have the simulated time of the last turn.
+    fn note_time(&self, worker: usize) {
+        let now = self.workers[worker].1.engine.now();
+        let uptime = now.saturating_duration_since(self.shared.started);
+        let uptime = u64::try_from(uptime.as_nanos()).unwrap_or(u64::MAX);
+        self.shared
+            .simulated_ns
+            .store(uptime.max(1), Ordering::Relaxed);
     }
 
     /// Whether a worker was told to stop and has nothing left to do.
@@ -182,6 +196,7 @@ impl<E: Engine> Stepped<E> {
             strands: ready_strands(&self.shared),
             admitted: self.shared.admission.living(),
             queued: self.shared.budget.queued(),
+            unauthenticated: self.shared.unauthenticated.load(Ordering::Relaxed),
             ..Remains::default()
         };
         self.shared.registry.for_each(|_| remains.registered += 1);

@@ -108,6 +108,7 @@ macro_rules! mount {
                 full_queues: the_latest_of_each_key_is_kept_if_so_set,
                 full_queues: a_policy_may_change_while_the_queue_is_full,
                 full_queues: a_queue_that_stays_full_ends_the_session_if_so_set timely,
+                full_queues: what_has_no_room_beside_the_kernels_is_relieved,
                 full_queues: a_session_may_have_a_grace_time_of_its_own timely,
                 full_queues: a_queue_with_room_again_has_its_grace_time_anew timely,
                 full_queues: a_member_that_does_not_keep_up_misses_broadcasts_alone,

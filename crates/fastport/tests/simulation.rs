@@ -39,11 +39,6 @@ fn the_first_seeds_break_no_rule() {
         "kicked",
         "closed_by_peer",
         "unresponsive",
-        // Nor has it sessions with that policy.
-        "send_queue_full",
-        // Nor does anybody have to authenticate.
-        "authentication_timeout",
-        "frame_before_authentication",
         // Nor has it TLS.
         "tls",
         "tls_truncated",

@@ -79,7 +79,9 @@ impl SimHandler {
         };
         ledger.on_opened(session);
         let _ = session.attach(ledger.clone());
+        session.set_send_policy(ledger.policy);
         ledger.enter(session, "greets", false);
+        ledger.let_in_if_due(session, 0);
         match ledger.greeting {
             1 => {
                 ledger.send(session, b"\0\0\0hello");
@@ -95,6 +97,10 @@ impl SimHandler {
     }
 
     fn act(&self, ledger: &Ledger, session: &Session, packet: Packet<'_>) {
+        if packet.id() != super::ledger::ID {
+            // An answer that nobody waits for any more.
+            return;
+        }
         let payload = packet.payload();
         let [name, high, low, ..] = *payload else {
             return;
@@ -176,8 +182,12 @@ impl Handler for SimHandler {
         };
         ledger.enter(session, "packet", true);
         ledger.on_packet(packet.frame());
+        ledger.let_in_if_due(session, packet.frame().len());
         if asks_for_interlude(packet) {
             interlude();
+        }
+        if packet.id() == super::ledger::ID && ledger.wants_to_ask(packet.payload()) {
+            ledger.ask(session);
         }
         self.act(ledger, session, packet);
         ledger.leave(false);

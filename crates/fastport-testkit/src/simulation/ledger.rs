@@ -1,14 +1,21 @@
 //! What should become of one connection, and what has: every check of a session is made here.
 //!
-//! Bytes are compared as streams. What the peer put on the wire is what packets must be made of, in
-//! order, each once; what a send accepted is what the peer must read, in order, and all of it if
-//! the peer sees our FIN.
+//! What the peer put on the wire is what packets must be made of, byte for byte, in order, each
+//! once. What a send accepted is what the peer must read, in order, and all of it if the peer sees
+//! our FIN, but for what the session's policy dropped; see `outgoing`. Each request has one
+//! outcome, before the end. Nothing above a stranger's limit is delivered before it is let in.
 
-use super::plan::{Ending, Plan};
+mod asks;
+mod outgoing;
+
+use super::plan::{Admission, Ending, Plan};
 use crate::check;
+use crate::random::Random;
 use crate::sim_engine::wire::{End, Wire};
 use crate::verdict::Verdict;
-use fastport::{CloseReason, PacketId, SendError, SendStatus, Session};
+use asks::Asks;
+use fastport::{CloseReason, PacketId, SendError, SendPolicy, SendStatus, Session};
+use outgoing::{Outgoing, key_of};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Payloads of so many bytes are encoded outside the lock of their session.
@@ -16,6 +23,8 @@ const LARGE: usize = 2049;
 
 /// The packet id of all frames.
 pub(super) const ID: PacketId = PacketId::new(0x1234);
+/// That of frames of which only the latest with its key matters.
+pub(super) const KEYED: PacketId = PacketId::new(0x1235);
 
 /// One connection's account.
 #[derive(Debug)]
@@ -28,6 +37,14 @@ pub struct Ledger {
     pub greeting: u8,
     /// Whether it is closed when it sends too fast.
     pub is_rated: bool,
+    /// What becomes of what its peer does not take.
+    pub policy: SendPolicy,
+    /// How it is let in, if it has to be.
+    admission: Option<Admission>,
+    /// Packets before it is.
+    strange_packets: u32,
+    asks: u16,
+    ask_ms: usize,
     pub(super) wire: Wire,
     verdict: Verdict,
     state: Mutex<State>,
@@ -39,10 +56,12 @@ struct State {
     received: Vec<u8>,
     /// How much of it was delivered, in whole frames.
     delivered: usize,
-    /// What sends have accepted.
-    sent: Vec<u8>,
-    /// How much of it the peer has read.
-    read: usize,
+    /// What sends have accepted, and what of it the peer has read.
+    outgoing: Outgoing,
+    asks: Asks,
+    /// The application lets it in, or has.
+    let_in: bool,
+    packets: u32,
     session: Option<Session>,
     begun: u32,
     ended: Option<CloseReason>,
@@ -62,11 +81,24 @@ struct State {
 impl Ledger {
     /// An account of a connection that is about to be made.
     #[must_use]
-    pub fn new(wire: Wire, inbound: bool, greeting: u8, plan: &Plan, verdict: Verdict) -> Self {
+    pub fn new(
+        wire: Wire,
+        inbound: bool,
+        greeting: u8,
+        plan: &Plan,
+        games: &mut Random,
+        verdict: Verdict,
+    ) -> Self {
+        let policy = SendPolicy::ALL[games.weighted(&plan.games.policies)];
         Self {
             id: wire.id(),
             inbound,
             greeting,
+            policy,
+            admission: plan.games.admission.filter(|_| inbound),
+            strange_packets: [0, 1, 3, u32::MAX][games.below(4)],
+            asks: plan.games.asks,
+            ask_ms: plan.games.ask_ms,
             is_rated: !plan.limits.rate_delays && plan.limits.packet_rate[0] > 0,
             wire,
             verdict,
@@ -95,6 +127,7 @@ impl Ledger {
         if state.session.is_none() {
             state.session = Some(session.clone());
         }
+        state.outgoing.begin(session);
     }
 
     /// A handler method is entered: nothing else of the session runs, and it has begun and not
@@ -149,6 +182,30 @@ impl Ledger {
             self.id
         );
         state.delivered += frame.len();
+        let strange = self.admission.filter(|_| !state.let_in);
+        let short = strange.is_none_or(|limit| frame.len() <= limit.frame_bytes);
+        check!(
+            self.verdict,
+            short,
+            "#{} got {} bytes of a stranger",
+            self.id,
+            frame.len()
+        );
+    }
+
+    /// The application lets the session in, when it has had as many packets as it wants first.
+    /// `bytes` are those of the packet that it has just had, if any.
+    pub fn let_in_if_due(&self, session: &Session, bytes: usize) {
+        let Some(_) = self.admission else { return };
+        {
+            let mut state = self.lock();
+            state.packets += u32::from(bytes > 0);
+            if state.let_in || state.packets < self.strange_packets {
+                return;
+            }
+            state.let_in = true;
+        }
+        session.set_authenticated();
     }
 
     /// The handler is told that the queue has room.
@@ -175,6 +232,13 @@ impl Ledger {
             agreed,
             "#{id} ended {reason:?}, but says otherwise"
         );
+        let waiting = state.asks.waiting();
+        check!(
+            self.verdict,
+            waiting == 0,
+            "#{id} ended, and {waiting} requests have no outcome"
+        );
+        state.outgoing.end(session);
         state.ended = Some(reason);
         state.session = None;
         drop(state);
@@ -205,6 +269,10 @@ impl Ledger {
             CloseReason::Protocol(_) => state.garbage,
             CloseReason::MemoryLimit => state.over_budget,
             CloseReason::RateLimited => self.is_rated && self.inbound,
+            CloseReason::SendQueueFull => self.policy == SendPolicy::Disconnect,
+            CloseReason::AuthenticationTimeout | CloseReason::FrameBeforeAuthentication { .. } => {
+                self.admission.is_some()
+            }
             CloseReason::HandlerPanic => state.panicked,
             CloseReason::Stopping => state.stopping,
             CloseReason::Idle
@@ -225,7 +293,12 @@ impl Ledger {
 
     /// Sends a payload and notes what the peer must read. False when it was refused.
     pub fn send(&self, session: &Session, payload: &[u8]) -> bool {
-        self.account(session, frame(payload), || session.send_bytes(ID, payload))
+        match key_of(self.policy, payload) {
+            Some(key) => self.account(session, frame_of(KEYED, payload), || {
+                session.send_bytes_keyed(key, KEYED, payload)
+            }),
+            None => self.account(session, frame(payload), || session.send_bytes(ID, payload)),
+        }
     }
 
     /// Sends a payload so large that it is encoded before any lock is taken, with `meanwhile` in
@@ -258,8 +331,16 @@ impl Ledger {
             self.id
         );
         match outcome {
+            Ok(SendStatus::Dropped) => {
+                // The oldest one can not be dropped when the kernel has all of it.
+                let drops = [SendPolicy::DropNewest, SendPolicy::DropOldest];
+                let may_be = drops.contains(&self.policy);
+                check!(self.verdict, may_be, "#{} drops what is new", self.id);
+                state.outgoing.refuse();
+                state.owed_writable = true;
+            }
             Ok(status) => {
-                state.sent.extend(frame);
+                state.outgoing.accept(frame);
                 state.owed_writable |= status == SendStatus::Backpressure;
             }
             Err(SendError::Overflow { .. }) => state.overflowed = true,
@@ -303,27 +384,22 @@ impl Ledger {
     /// The peer has read bytes: they must be what was sent, from where it was.
     pub fn note_read(&self, bytes: &[u8]) {
         let mut state = self.lock();
-        let next = state.sent.get(state.read..state.read + bytes.len());
-        let right = next == Some(bytes);
-        let (id, read) = (self.id, state.read);
-        check!(
-            self.verdict,
-            right,
-            "#{id} sent other bytes than were queued, at {read}"
-        );
-        state.read += bytes.len();
+        let state = &mut *state;
+        let read = state.outgoing.read(bytes, self.policy);
+        let (id, at) = (self.id, state.outgoing.bytes_read());
+        match read {
+            Ok(requests) => state.asks.were_read(requests),
+            Err(what) => self.verdict.violate(format_args!("#{id}: {what}, at {at}")),
+        }
     }
 
     /// The peer sees our FIN: it has everything.
     pub fn note_fin(&self) {
         let state = self.lock();
-        let (read, sent) = (state.read, state.sent.len());
-        check!(
-            self.verdict,
-            read == sent,
-            "#{} FIN after {read} of {sent} bytes that were queued",
-            self.id
-        );
+        if let Err(what) = state.outgoing.check_all_read() {
+            self.verdict
+                .violate(format_args!("#{} FIN, and {what}", self.id));
+        }
     }
 
     /// A connect has its outcome.
@@ -408,8 +484,8 @@ impl Ledger {
             state.ended,
             state.delivered,
             state.received.len(),
-            state.read,
-            state.sent.len(),
+            state.outgoing.bytes_read(),
+            state.outgoing.bytes_accepted(),
             self.wire.peer_end(),
             self.wire.seen_by_peer(),
         )
@@ -419,10 +495,15 @@ impl Ledger {
 /// A frame of this payload, as it stands on the wire.
 #[must_use]
 pub fn frame(payload: &[u8]) -> Vec<u8> {
+    frame_of(ID, payload)
+}
+
+/// A frame with another packet id.
+pub(super) fn frame_of(id: PacketId, payload: &[u8]) -> Vec<u8> {
     let bytes = u16::try_from(payload.len() + 4).unwrap_or(u16::MAX);
     let mut frame = Vec::with_capacity(payload.len() + 4);
     frame.extend(bytes.to_be_bytes());
-    frame.extend(ID.number().to_be_bytes());
+    frame.extend(id.number().to_be_bytes());
     frame.extend(payload);
     frame
 }

@@ -105,6 +105,12 @@ impl Peer {
         }
         if self.at < self.unsent.len() {
             self.send_some(random);
+        } else if let Some(answers) = self.ledger.next_answers(random) {
+            self.unsent = answers;
+            self.at = 0;
+            if !self.unsent.is_empty() {
+                self.send_some(random);
+            }
         } else if self.frames_left > 0 {
             self.frames_left -= 1;
             self.unsent = frame(&payload(plan, random));

@@ -6,7 +6,9 @@
 use super::handler::BEHAVIOURS;
 use crate::random::Random;
 use crate::sim_engine::faults::Faults;
-use fastport::{Dispatch, ProtectionConfig, Rate, RateAction, ServiceConfig, SessionConfig};
+use fastport::{
+    Dispatch, ProtectionConfig, Rate, RateAction, SendPolicy, ServiceConfig, SessionConfig,
+};
 use std::time::Duration;
 
 /// Everything that a run depends on.
@@ -44,6 +46,34 @@ pub struct Plan {
     pub faults: Faults,
     /// Sizes and limits.
     pub limits: Limits,
+    /// What games ask of sessions; half of the seeds have none of it.
+    pub games: Games,
+}
+
+/// Send policies, requests to the peer, and admission in two phases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Games {
+    /// How likely each send policy is, in the order of `SendPolicy::ALL`.
+    pub policies: [u32; SendPolicy::ALL.len()],
+    /// Milliseconds that a queue may stay full where that ends the session.
+    pub full_grace_ms: usize,
+    /// Of 1,000 packets so many make the handler ask the peer.
+    pub asks: u16,
+    /// Milliseconds that the peer has for its answer.
+    pub ask_ms: usize,
+    /// Whether a stranger is short until it is let in, and how.
+    pub admission: Option<Admission>,
+}
+
+/// Until the application lets a session in.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// Bytes of a frame at most.
+    pub frame_bytes: usize,
+    /// Milliseconds until it must be let in.
+    pub time_ms: usize,
+    /// Sessions that may wait for it; 0 is no limit.
+    pub sessions_max: usize,
 }
 
 /// Sizes and limits of the service and the machine.
@@ -145,6 +175,8 @@ impl Plan {
             endings: swarm(random),
             faults,
             limits: Limits::drawn(random),
+            // From numbers of its own: a seed without any of it is the run that it was before.
+            games: Games::drawn(&mut Random::new(seed ^ 0x6a3e_5000)),
         }
     }
 
@@ -186,9 +218,48 @@ impl Plan {
             queued_bytes_max: Some(limits.queued_bytes),
             ..ProtectionConfig::default()
         };
+        config.session.send_full_grace = Duration::from_millis(self.games.full_grace_ms as u64);
+        if let Some(admission) = self.games.admission {
+            let limits = &mut config.protection;
+            limits.authentication = true;
+            limits.authentication_timeout = Duration::from_millis(admission.time_ms as u64);
+            limits.unauthenticated_frame_bytes_max = admission.frame_bytes;
+            limits.unauthenticated_sessions_max = admission.sessions_max;
+        }
         config.engine_config.chunks = limits.chunks;
         config.engine_config.chunk_bytes = limits.chunk_bytes;
         config
+    }
+}
+
+impl Games {
+    /// None of it.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self {
+            policies: [1, 0, 0, 0, 0],
+            full_grace_ms: 1000,
+            asks: 0,
+            ask_ms: 100,
+            admission: None,
+        }
+    }
+
+    fn drawn(random: &mut Random) -> Self {
+        if random.chance(500) {
+            return Self::none();
+        }
+        Self {
+            policies: swarm(random),
+            full_grace_ms: [60, 300, 3000][random.below(3)],
+            asks: [0, 100, 500][random.below(3)],
+            ask_ms: [1, 100, 3000][random.below(3)],
+            admission: random.chance(400).then(|| Admission {
+                frame_bytes: [10, 40, 400][random.below(3)],
+                time_ms: [100, 1000][random.below(2)],
+                sessions_max: [0, 2, 1000][random.below(3)],
+            }),
+        }
     }
 }
 

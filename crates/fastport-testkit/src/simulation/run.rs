@@ -63,6 +63,8 @@ pub fn run(plan: &Plan, traces: bool) -> Outcome {
 struct Run<'a> {
     plan: &'a Plan,
     random: Random,
+    /// Decides what games ask of each session.
+    games: Random,
     verdict: Verdict,
     net: Net,
     directory: Arc<Directory>,
@@ -121,6 +123,7 @@ impl<'a> Run<'a> {
             interludes: interludes(&machine, &elsewhere, random.fork()),
             machine,
             elsewhere,
+            games: Random::new(plan.seed ^ 0x6a3e_5001),
             random,
             peers: Vec::new(),
             live: Vec::new(),
@@ -189,6 +192,7 @@ impl<'a> Run<'a> {
             inbound,
             greeting,
             self.plan,
+            &mut self.games,
             self.verdict.clone(),
         ));
         self.verdict.trace(format_args!(
@@ -264,6 +268,7 @@ impl<'a> Run<'a> {
         self.verdict
             .trace(format_args!("meddle with #{}, {what}", ledger.id));
         self.elsewhere.assume(|| match what {
+            0 if ledger.wants_to_ask(&[size as u8]) => ledger.ask(&session),
             0 => {
                 ledger.send(&session, &vec![7; size]);
             }

@@ -1,6 +1,6 @@
 //! A smaller run that still breaks a rule: fewer connections, fewer faults, fewer behaviours.
 
-use super::plan::Plan;
+use super::plan::{Games, Plan};
 use super::run::run;
 
 /// How many runs a shrink may take.
@@ -61,6 +61,9 @@ fn candidates(plan: &Plan) -> Vec<Plan> {
     with(&|plan| plan.pooled = false);
     with(&|plan| plan.meddling = 0);
     with(&|plan| plan.stalls = 0);
+    with(&|plan| plan.games = Games::none());
+    with(&|plan| plan.games.asks = 0);
+    with(&|plan| plan.games.admission = None);
     with(&|plan| plan.outgoing = 0);
     with(&|plan| plan.stop_after = usize::MAX);
     with(&|plan| plan.frames_max /= 2);

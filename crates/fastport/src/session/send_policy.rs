@@ -139,6 +139,7 @@ impl SessionShared {
                     Room::Made
                 } else if queue.in_flight > 0 && queue.bytes() + bytes > config.send_queue_max {
                     // No end of the session for what is the kernel's already.
+                    queue.above_high = true;
                     self.refuse_newest();
                     Room::Refused
                 } else {

@@ -193,6 +193,9 @@ pub(crate) struct ServiceShared {
     pub(crate) started: Instant,
     /// The time of all its workers, from the start.
     pub(crate) clock: Clock,
+    /// The time since the start on a simulated machine, as of its last turn; 0 on a real one.
+    #[cfg(feature = "simulation")]
+    pub(crate) simulated_ns: AtomicU64,
 }
 
 /// The next session id of the process.
@@ -223,6 +226,8 @@ impl ServiceShared {
             unhandled_logged: AtomicU64::new(0),
             started,
             clock: Clock::new(started),
+            #[cfg(feature = "simulation")]
+            simulated_ns: AtomicU64::new(0),
         }
     }
 
@@ -248,6 +253,10 @@ impl ServiceShared {
 
     /// The time since the service started, now.
     pub(crate) fn uptime_ns(&self) -> u64 {
+        #[cfg(feature = "simulation")]
+        if let simulated @ 1.. = self.simulated_ns.load(Ordering::Relaxed) {
+            return simulated;
+        }
         u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 

@@ -2,7 +2,9 @@
 //! ones it receives, that each is whole, and that every one which it does not is counted.
 
 use super::harness::{Host, ID, LIMIT, Peer, Seen, Setup};
-use fastport::{CloseReason, Room, SendError, SendPolicy, SendStatus, ServiceConfig, Session};
+use fastport::{
+    CloseReason, Dispatch, Room, SendError, SendPolicy, SendStatus, ServiceConfig, Session,
+};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -238,6 +240,42 @@ pub(crate) fn a_queue_that_stays_full_ends_the_session_if_so_set(setup: Setup) {
         1
     );
     drop(peer);
+}
+
+/// A message beside which nothing can be dropped, since the kernel has it all, is refused; who sent
+/// it is told when there is room.
+pub(crate) fn what_has_no_room_beside_the_kernels_is_relieved(setup: Setup) {
+    if setup.dispatch != Dispatch::Inline {
+        // What other threads send waits in a half of its own.
+        return;
+    }
+    let (told, statuses) = channel();
+    let told = Mutex::new(told);
+    let change = |config: &mut ServiceConfig| {
+        small_queues(config, SendPolicy::DropOldest);
+        config.session.send_queue_max = HIGH;
+    };
+    let host = setup.host(change, move |session, _| {
+        let _ = told
+            .lock()
+            .unwrap()
+            .send(session.send_bytes(ID, &[0; 60_000]));
+    });
+    let mut peer = host.connect();
+    loop {
+        peer.send(b"more");
+        let status = statuses.recv_timeout(LIMIT).expect("a status");
+        if status.unwrap() == SendStatus::Dropped {
+            break;
+        }
+    }
+    let mut reader = Peer {
+        stream: peer.stream.try_clone().unwrap(),
+    };
+    let reader = std::thread::spawn(move || reader.drain().0.len());
+    while !matches!(host.next(), Seen::Writable(_)) {}
+    peer.finish();
+    assert!(reader.join().unwrap() >= 60_000);
 }
 
 /// One session has less time than the others, also when its queue is full already.
