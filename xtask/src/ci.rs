@@ -2,17 +2,19 @@
 //!
 //! All of them run, also after one failed, so that one round shows everything there is to mend.
 
-use crate::{instrumented, mutants, simulation, tidy};
+use crate::{api, instrumented, mutants, simulation, tidy};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// Runs every check in the repository at `root`, prints a summary, and tells whether all passed.
 pub(crate) fn run(root: &Path) -> bool {
-    let checks: [(&str, Check); 9] = [
+    let checks: [(&str, Check); 11] = [
         ("format", format),
         ("lints", lints),
+        ("without TLS", lints_without_tls),
         ("documentation", documentation),
+        ("public API", api::check),
         ("tidy", |root| tidy::run(root, false)),
         ("loom models", loom_models),
         ("simulation", simulation::short_run),
@@ -59,6 +61,17 @@ fn lints(root: &Path) -> bool {
         passed &= cargo(root, &arguments, &[("CARGO_TARGET_DIR", "target")]);
     }
     passed
+}
+
+/// The features of TLS are on in the workspace as a whole; a build without them is another one.
+fn lints_without_tls(root: &Path) -> bool {
+    let cryptography_of_others = ["--package", "fastport", "--features", "tls"];
+    let none = ["--package", "fastport", "--package", "fastport-cli"];
+    [&none[..], &cryptography_of_others].iter().all(|packages| {
+        let lint = ["clippy", "--locked", "--lib", "--no-default-features"];
+        let deny = ["--", "-D", "warnings"];
+        cargo(root, &[&lint[..], packages, &deny].concat(), &[])
+    })
 }
 
 fn documentation(root: &Path) -> bool {

@@ -4,6 +4,7 @@
 //! must pass before a change lands, except the tests themselves, which are `cargo test`.
 #![forbid(unsafe_code)]
 
+mod api;
 mod ci;
 mod faults;
 mod fuzz;
@@ -31,6 +32,8 @@ struct Arguments {
 enum Task {
     /// Runs formatting, lints, documentation, tidy and the loom models; reports every failure.
     Ci,
+    /// Holds the public API of the libraries against tests/api/.
+    Api(api::Arguments),
     /// Runs the tests of faults and writes docs/fault-matrix.md; or measures single ordeals.
     Faults(faults::FaultsArguments),
     /// Builds and runs the fuzz targets; says how often each ran and whether one crashed.
@@ -56,9 +59,13 @@ enum Task {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = api::act_as_rustdoc() {
+        return ExitCode::from(code);
+    }
     let root = repository_root();
     let passed = match Arguments::parse().task {
         Task::Ci => ci::run(&root),
+        Task::Api(arguments) => api::run(&root, &arguments),
         Task::Faults(arguments) => faults::run(&root, &arguments),
         Task::Fuzz(arguments) => fuzz::run(&root, &arguments),
         Task::Mutants(arguments) => mutants::run(&root, &arguments),

@@ -194,12 +194,12 @@ mod without {
     }
 
     #[derive(Clone, PartialEq, Debug, Default)]
-    pub(crate) struct ClientTls;
+    pub(crate) struct ClientTls {}
 
     impl ClientTls {
         pub(crate) fn read(flags: &TlsFlags, _to: &str) -> Result<Self, Failure> {
             match flags.checked() {
-                Ok(None) => Ok(Self),
+                Ok(None) => Ok(Self {}),
                 _ => Err(Failure::Usage(NONE.into())),
             }
         }
