@@ -6,6 +6,7 @@
 
 use crate::config::{Dispatch, ServiceConfig, SessionConfig, WorkerFailure};
 use crate::dispatch::event_pool::EventPool;
+use crate::lock::{Condvar, Mutex};
 use crate::rooms::everyone::Everyone;
 use crate::session::handle::{Session, SessionId};
 use crate::stats::snapshot::StatsSnapshot;
@@ -17,7 +18,6 @@ use crate::worker::{Peer, Worker};
 use crate::{CloseReason, Error, Handler, Monitor};
 use crossbeam_queue::SegQueue;
 use fastport_engine::{Choice, Drained, Engine, EngineConfig, EngineError, EngineKind, Mailbox};
-use parking_lot::{Condvar, Mutex};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -14,6 +14,7 @@ mod error;
 mod guide;
 mod handler;
 mod io_service;
+mod lock;
 mod monitor;
 pub mod net;
 mod protection;

@@ -9,6 +9,7 @@
 use crate::config::{Dispatch, ServiceConfig};
 use crate::dispatch::event_pool::EventPool;
 use crate::dispatch::strand::Budget;
+use crate::lock::counts;
 use crate::protection::proxy_header::{self, Parsed};
 use crate::session::send_queue;
 use crate::stats::snapshot::StatsSnapshot;
@@ -274,6 +275,24 @@ pub fn start_server<E: Engine>(
     open: impl Fn(usize, &EngineConfig) -> Result<E, EngineError> + Clone + Send + 'static,
 ) -> Result<Server, Error> {
     builder.start_by(|config| start_service(config, open))
+}
+
+/// How often the locks of this process' services were taken.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct LockCounts {
+    /// In all.
+    pub taken: u64,
+    /// While somebody else was inside.
+    pub contended: u64,
+}
+
+/// How often the locks of this process' services have been taken so far. Any thread.
+#[must_use]
+pub fn lock_counts() -> LockCounts {
+    LockCounts {
+        taken: counts::TAKEN.load(counts::ORDER),
+        contended: counts::CONTENDED.load(counts::ORDER),
+    }
 }
 
 /// Frees the memory that this thread keeps for reuse.

@@ -14,7 +14,7 @@ pub(crate) mod sinks;
 pub use files::{TlsClientFiles, TlsServerFiles};
 pub use rustls;
 
-use parking_lot::RwLock;
+use crate::lock::RwLock;
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName};

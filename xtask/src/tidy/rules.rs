@@ -18,6 +18,7 @@ pub(super) fn check_file(path: &str, text: &str) -> Vec<Finding> {
         line_chars(&mut report, text);
         function_lines(&mut report, &code);
         banned_words(&mut report, &code);
+        foreign_locks(&mut report, &code);
         forbid_unsafe(&mut report, &code);
     }
     report.findings
@@ -135,6 +136,21 @@ fn banned_words(report: &mut Report<'_>, code: &str) {
     }
 }
 
+/// The session layer's locks are made in one place, so that all of them are counted.
+fn foreign_locks(report: &mut Report<'_>, code: &str) {
+    if !report.path.starts_with(COUNTED_LOCKS) || report.path.ends_with("/lock.rs") {
+        return;
+    }
+    for (number, line) in numbered(code) {
+        let mut words = line.split(|c| !is_word(c));
+        let standard = line.contains("std::sync");
+        if words.any(|word| word == "parking_lot" || standard && LOCKS.contains(&word)) {
+            let message = "a lock that nobody counts: take that of crate::lock".to_owned();
+            report.add("lock", number, 1, message);
+        }
+    }
+}
+
 /// Every crate but the three that are there for it does without unsafe code, and says so.
 fn forbid_unsafe(report: &mut Report<'_>, code: &str) {
     let squeezed: String = code.split_whitespace().collect();
@@ -216,6 +232,8 @@ const UNSAFE_CRATES: [&str; 3] = [
     "crates/fastport-buffer/",
     "crates/fastport-system/",
 ];
+const COUNTED_LOCKS: &str = "crates/fastport/src/";
+const LOCKS: [&str; 3] = ["Mutex", "RwLock", "Condvar"];
 const MACHINE_FOLDERS: [&str; 4] = ["work", "root", "home", "Users"];
 const BANNED_NAMES: [&str; 6] = ["util", "utils", "misc", "helper", "helpers", "common"];
 const BANNED_WORDS: [(&str, &str, &str); 4] = [

@@ -1,8 +1,8 @@
 //! Answers that somebody waits for, by request id.
 
+use crate::lock::{Condvar, Mutex};
 use crate::session::asks::request_id;
 use crate::{CloseReason, RequestError};
-use parking_lot::{Condvar, Mutex};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};

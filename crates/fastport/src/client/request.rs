@@ -2,8 +2,8 @@
 
 use super::answer::{Answer, NoAnswer, Pending};
 use super::{Client, ClientError};
+use crate::lock::Mutex;
 use crate::{Error, SendError, Session};
-use parking_lot::Mutex;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::net::SocketAddr;

@@ -6,8 +6,8 @@
 
 use crate::Error;
 use crate::dispatch::strand::Strand;
+use crate::lock::{Condvar, Mutex};
 use crate::stats::handler_times::{HandlerTimes, HandlerTimesSnapshot, Stopwatch};
-use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};

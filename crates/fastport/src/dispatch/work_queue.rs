@@ -5,10 +5,10 @@
 
 use std::collections::VecDeque;
 
+#[cfg(not(loom))]
+use crate::lock::{Mutex, MutexGuard};
 #[cfg(loom)]
 use loom::sync::{Mutex, MutexGuard};
-#[cfg(not(loom))]
-use parking_lot::{Mutex, MutexGuard};
 
 /// Work in order, and the strand's state.
 #[derive(Debug)]

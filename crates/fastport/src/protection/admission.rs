@@ -9,11 +9,11 @@
 //! what is known of those that were here.
 
 use crate::config::ProtectionConfig;
+use crate::lock::{Mutex, RwLock};
 use crate::protection::address_set::AddressBlock;
 use crate::protection::bans::{Ban, Bans};
 use crate::protection::meter::Meter;
 use crate::protection::reject::RejectReason;
-use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 //! Asked once for each connection; while there is no ban that is one look at a flag.
 
 use crate::AddressBlock;
-use parking_lot::RwLock;
+use crate::lock::RwLock;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};

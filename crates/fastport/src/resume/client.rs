@@ -5,6 +5,7 @@
 //! the I/O worker.
 
 use crate::config::{Dispatch, ServiceConfig};
+use crate::lock::{Condvar, Mutex};
 use crate::resume::endpoint::{Endpoint, is_survived};
 use crate::resume::host::RESUME_REFUSED;
 use crate::server::resolve;
@@ -15,7 +16,6 @@ use crate::{
 };
 use fastport_protocol::bytes::Bytes;
 use fastport_protocol::session::{Handled, Hello, Welcome};
-use parking_lot::{Condvar, Mutex};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;

@@ -5,12 +5,12 @@
 //! over in the middle of one, and the count is exact. The outbound one is taken inside it, never
 //! the other way round.
 
+use crate::lock::{Mutex, MutexGuard};
 use crate::resume::journal::Journal;
 use crate::session::handle::{Session, SessionId};
 use crate::{CloseReason, PacketId, SendError, SendPolicy};
 use fastport_buffer::SharedFrame;
 use fastport_protocol::session::Handled;
-use parking_lot::{Mutex, MutexGuard};
 
 /// After so many packets the peer is told what was handled.
 const TELL_PACKETS: u64 = 16;

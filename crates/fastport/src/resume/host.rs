@@ -3,6 +3,7 @@
 //! Runs on the threads that handlers run on, and on one of its own that ends what nobody came back
 //! to.
 
+use crate::lock::{Condvar, Mutex};
 use crate::resume::endpoint::{Endpoint, Inbound, is_survived};
 use crate::resume::token::Token;
 use crate::rooms::room::RoomShared;
@@ -10,7 +11,6 @@ use crate::session::handle::{shared_frame, shared_frame_of};
 use crate::{CloseReason, Error, Handler, Packet, PacketId, SendError, Session};
 use fastport_buffer::SharedFrame;
 use fastport_protocol::session::{Handled, Hello, Welcome};
-use parking_lot::{Condvar, Mutex};
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;

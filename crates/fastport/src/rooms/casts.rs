@@ -3,9 +3,9 @@
 //! Any thread posts; the owner applies. A number is waiting until it was applied to every session
 //! that it concerns: whoever sees none waiting knows that its own are done.
 
+use crate::lock::Mutex;
 use crate::session::handle::{Session, SessionId};
 use fastport_buffer::SharedFrame;
-use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 

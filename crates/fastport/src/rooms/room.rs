@@ -1,12 +1,12 @@
 //! Rooms: sessions that hear the same messages.
 
+use crate::lock::Mutex;
 use crate::resume::host::{Conversation, RESUME_REFUSED};
 use crate::rooms::casts::{Cast, RoomId};
 use crate::session::handle::{Session, SessionId, shared_frame, shared_frame_of};
 use crate::worker::link::WorkerLink;
 use crate::{PacketId, SendError};
 use fastport_buffer::SharedFrame;
-use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

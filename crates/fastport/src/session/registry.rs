@@ -1,7 +1,7 @@
 //! All sessions of a service by id, for lookups from any thread.
 
+use crate::lock::RwLock;
 use crate::session::handle::{Session, SessionId};
-use parking_lot::RwLock;
 use std::borrow::Borrow;
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hash, Hasher};

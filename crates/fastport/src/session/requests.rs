@@ -1,11 +1,11 @@
 //! Requests to the peer, as the application makes and answers them.
 
 use crate::client::now_ms;
+use crate::lock::Mutex;
 use crate::session::handle::Session;
 use crate::{CloseReason, Identified, SendError, SendStatus};
 use fastport_protocol::Headed;
 use fastport_protocol::commons::Header;
-use parking_lot::Mutex;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! What all handles of a session share with the worker that owns it.
 
+use crate::lock::Mutex;
 use crate::rooms::room::RoomShared;
 use crate::session::context::SessionContext;
 use crate::session::flags::{COUNTED_UNAUTHENTICATED, Flags, TRACED, UNAUTHENTICATED};
@@ -15,7 +16,6 @@ use crate::{CloseReason, SendError, SendPolicy, SendStatus};
 use fastport_buffer::{OwnerCell, Piece, SharedFrame};
 use fastport_engine::Key;
 use fastport_protocol::PacketId;
-use parking_lot::Mutex;
 use std::any::Any;
 use std::cell::Cell;
 use std::net::SocketAddr;

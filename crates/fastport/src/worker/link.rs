@@ -2,6 +2,7 @@
 
 use crate::config::{ServiceConfig, SessionConfig};
 use crate::dispatch::event_pool::EventPool;
+use crate::lock::{Condvar, Mutex};
 use crate::protection::admission::Admission;
 use crate::protection::budget::Budget;
 use crate::protection::packet_rate::SessionRates;
@@ -16,7 +17,6 @@ use crate::{CloseReason, Error, Handler, RejectReason};
 use fastport_buffer::OwnerCell;
 use fastport_engine::{Clock, Mailbox, SocketOptions};
 use fastport_protocol::PacketId;
-use parking_lot::{Condvar, Mutex};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;

@@ -106,6 +106,23 @@ fn banned_words_in_code() {
 }
 
 #[test]
+fn locks_that_are_not_counted() {
+    let inside = "crates/fastport/src/x.rs";
+    for code in [
+        "use parking_lot::Mutex;",
+        "use std::sync::{Arc, RwLock};",
+        "static S: std::sync::Mutex<()> = X;",
+    ] {
+        assert_eq!(broken(inside, &source(code)), ["lock"]);
+        for elsewhere in ["crates/fastport/src/lock.rs", "crates/x/src/y.rs"] {
+            assert!(broken(elsewhere, &source(code)).is_empty());
+        }
+    }
+    let counted = source("use crate::lock::Mutex;\nuse std::sync::Arc;");
+    assert!(broken(inside, &counted).is_empty());
+}
+
+#[test]
 fn file_names_that_say_nothing() {
     let good = source("");
     assert_eq!(broken("crates/x/src/y/mod.rs", &good), ["file-name"]);
