@@ -28,6 +28,9 @@ pub(crate) enum Path {
     Turn,
     /// 64 messages of 64 bytes come at once and are answered one by one.
     Send,
+    /// The framer's with a defect: every fourth frame is looked for twice. It must be found.
+    #[value(hide = true)]
+    Planted,
 }
 
 impl Path {
@@ -48,7 +51,7 @@ impl Path {
     /// Rounds that make what happens once in a while small beside them.
     pub(crate) const fn rounds(self) -> u32 {
         match self {
-            Self::Framer | Self::Ring | Self::Blocks => 2000,
+            Self::Framer | Self::Ring | Self::Blocks | Self::Planted => 2000,
             Self::Turn => 1000,
             Self::Send => 500,
         }
@@ -63,6 +66,13 @@ impl Path {
             Self::Framer => {
                 let bytes = frames(BURST);
                 (0..rounds).for_each(|_| frame(&bytes));
+            }
+            Self::Planted => {
+                let bytes = frames(BURST);
+                (0..rounds).for_each(|_| {
+                    frame(&bytes);
+                    frame(&bytes[..bytes.len() / 4]);
+                });
             }
             Self::Ring => through(&mut CircularBuffer::new(RING_BYTES), rounds),
             Self::Blocks => through(
