@@ -1,4 +1,5 @@
-//! What a batch of messages costs in turns and sends, counted and not timed.
+//! What a batch of messages costs in turns and sends, and how connections spread over workers:
+//! counted and not timed.
 //!
 //! The worker is held in a handler while the clients write, so that all of it is there when it goes
 //! on: what it then does is the cost of a busy server, however fast the machine is.
@@ -119,21 +120,63 @@ fn costs(engine: EngineKind, sessions: usize, burst: usize, messages_per_turn: u
     rig.server.stop(PATIENCE);
 }
 
-/// Whether messages are ten or five hundred a turn: a turn is one system call on io_uring.
-fn every_engine(sessions: usize, burst: usize, messages_per_turn: usize) {
+/// Runs `test` on each engine of this system.
+fn on_every_engine(test: impl Fn(EngineKind)) {
     for engine in [EngineKind::IoUring, EngineKind::Iocp, EngineKind::Poll] {
         if EngineKind::choose(Some(engine)).is_ok() {
-            costs(engine, sessions, burst, messages_per_turn);
+            test(engine);
         }
     }
 }
 
+/// Whether messages are ten or five hundred a turn: a turn is one system call on io_uring.
 #[test]
 fn a_turn_serves_at_least_ten_sessions_with_a_message_each() {
-    every_engine(400, 1, 10);
+    on_every_engine(|engine| costs(engine, 400, 1, 10));
 }
 
 #[test]
 fn a_turn_serves_at_least_five_hundred_pipelined_messages_with_a_send_a_session() {
-    every_engine(100, 64, 500);
+    on_every_engine(|engine| costs(engine, 100, 64, 500));
+}
+
+/// Within 5 % of even, with a thousand sessions on two workers.
+#[test]
+fn connections_spread_evenly_over_workers() {
+    const SESSIONS: usize = 1000;
+    // Both ends are here.
+    #[cfg(unix)]
+    rlimit::increase_nofile_limit(4096).unwrap();
+    on_every_engine(|engine| {
+        let server = Server::builder()
+            .listen("127.0.0.1:0")
+            .engine(engine)
+            .workers(2)
+            .on_packet(ID, |session, packet| {
+                let _ = session.forward(&packet);
+            })
+            .start()
+            .unwrap();
+        let mut clients: Vec<_> = (0..SESSIONS).map(|_| connect(&server)).collect();
+        let sent = frame(b"here");
+        for client in &mut clients {
+            client.write_all(&sent).unwrap();
+        }
+        // Whoever has an answer is on its worker.
+        let mut received = vec![0; sent.len()];
+        for client in &mut clients {
+            client.read_exact(&mut received).unwrap();
+        }
+        let workers = server.service().monitor().workers();
+        let counts: Vec<_> = workers.iter().map(|worker| worker.sessions).collect();
+        assert_eq!(counts.iter().sum::<usize>(), SESSIONS, "{engine}");
+        let even = SESSIONS / counts.len();
+        let close = |count: &usize| count.abs_diff(even) * 20 <= even;
+        assert!(
+            counts.len() == 2 && counts.iter().all(close),
+            "{engine}: {counts:?}"
+        );
+        drop(clients);
+        server.stop(PATIENCE);
+    });
 }
