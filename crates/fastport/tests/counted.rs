@@ -140,6 +140,38 @@ fn a_turn_serves_at_least_five_hundred_pipelined_messages_with_a_send_a_session(
     on_every_engine(|engine| costs(engine, 100, 64, 500));
 }
 
+/// What is for everyone is a send a session, however many messages it is by then, and no turn does
+/// all of it: what else comes has its turn between.
+#[test]
+fn broadcasts_are_one_send_a_session_over_several_turns() {
+    on_every_engine(|engine| {
+        let sessions = 600;
+        let mut rig = Rig::new(engine, sessions);
+        rig.round(1);
+        rig.holder.write_all(&frame(b"hold")).unwrap();
+        rig.held.recv_timeout(PATIENCE).expect("the worker stops");
+        let before = rig.server.stats();
+        for message in [b"1", b"2", b"3"] {
+            let everyone = rig.server.service().everyone();
+            everyone.broadcast_bytes(ID, message).unwrap();
+        }
+        rig.release.send(()).unwrap();
+        let expected = [frame(b"1"), frame(b"2"), frame(b"3")].concat();
+        let mut received = vec![0; expected.len()];
+        for client in rig.clients.iter_mut().chain([&mut rig.holder]) {
+            client.read_exact(&mut received).unwrap();
+            assert!(received == expected);
+        }
+        let after = rig.server.stats();
+        // The holder is one of everyone.
+        assert_eq!(after.sends - before.sends, sessions as u64 + 1, "{engine}");
+        // Who is released ends a turn, the second takes two more.
+        let turns = after.turns - before.turns;
+        assert!(turns >= 2, "{engine}: {turns} turns");
+        rig.server.stop(PATIENCE);
+    });
+}
+
 /// Within 5 % of even, with a thousand sessions on two workers.
 #[test]
 fn connections_spread_evenly_over_workers() {

@@ -1,13 +1,16 @@
 //! Which of a worker's sessions hear what: all of them, and the members of each room.
 //!
 //! Only the owner touches it. Casts are applied before the owner appends anything of its own to a
-//! session's queue, at the latest when its turn ends.
+//! session's queue, at the latest when its turn ends. Who heard something waits here in line to be
+//! flushed, so many a turn: a message for ten thousand sessions is tens of milliseconds of sends,
+//! and what comes meanwhile, the next such message too, need not wait for the last of them.
 
 use crate::rooms::casts::{Cast, RoomId};
 use crate::session::handle::{Session, SessionId};
 use crate::worker::link::WorkerLink;
+use fastport_engine::Key;
 use indexmap::IndexMap;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 /// See the module's page.
 #[derive(Debug, Default)]
@@ -15,6 +18,8 @@ pub(crate) struct Audience {
     /// All sessions, by the index of their engine key.
     everyone: Vec<Option<Session>>,
     rooms: HashMap<RoomId, IndexMap<SessionId, Session>>,
+    /// Sessions that wait to be flushed, longest first; each at most once, and it knows.
+    line: VecDeque<Key>,
 }
 
 impl Audience {
@@ -39,8 +44,13 @@ impl Audience {
 
     /// Forgets everybody: the worker ends.
     pub(crate) fn clear(&mut self) {
-        self.everyone = Vec::new();
-        self.rooms = HashMap::new();
+        *self = Self::default();
+    }
+
+    /// Moves the first `count` of the line to `to`.
+    fn call_up(&mut self, count: usize, to: &mut Vec<Key>) {
+        let count = count.min(self.line.len());
+        to.extend(self.line.drain(..count));
     }
 
     fn apply(&mut self, cast: Cast, number: u64) -> u64 {
@@ -67,9 +77,10 @@ impl Audience {
                 key,
                 except,
             } => {
+                let line = &mut self.line;
                 let taken = |session: &&Session| {
                     Some(session.id()) != except
-                        && session.shared().enqueue_cast(&frame, key, number)
+                        && session.shared().enqueue_cast(&frame, key, number, line)
                 };
                 let taken = match to {
                     None => {
@@ -102,5 +113,15 @@ impl WorkerLink {
                 self.casts.note_applied();
             }
         });
+    }
+    /// Whether sessions wait to be flushed. Owner only.
+    pub(crate) fn has_line(&self) -> bool {
+        let waits = self.audience.with(|audience| !audience.line.is_empty());
+        waits == Some(true)
+    }
+
+    /// Moves the first `count` sessions that wait to be flushed to `to`. Owner only.
+    pub(crate) fn call_up(&self, count: usize, to: &mut Vec<Key>) {
+        self.audience.with(|audience| audience.call_up(count, to));
     }
 }

@@ -327,6 +327,8 @@ pub(crate) struct LocalQueue {
     pub(crate) in_flight: usize,
     /// The session is on its worker's attention list.
     pub(crate) attention: bool,
+    /// The session is in the line of those that heard a cast.
+    pub(crate) in_line: bool,
     /// The queue was above the high watermark and has not fallen below the low one since.
     pub(crate) above_high: bool,
 }

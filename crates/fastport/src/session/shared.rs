@@ -18,6 +18,7 @@ use fastport_engine::Key;
 use fastport_protocol::PacketId;
 use std::any::Any;
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -252,12 +253,14 @@ impl SessionShared {
     }
 
     /// Queues a frame that many sessions share, which is the worker's cast `number`, with a key if
-    /// it has one. Owner only. Whether it was taken.
+    /// it has one, and puts the session into `line` to be flushed. Owner only. Whether it was
+    /// taken.
     pub(crate) fn enqueue_cast(
         self: &Arc<Self>,
         frame: &SharedFrame,
         key: Option<u64>,
         number: u64,
+        line: &mut VecDeque<Key>,
     ) -> bool {
         if self.is_disconnect_requested() && self.ended_before_cast(number) {
             return false;
@@ -278,9 +281,9 @@ impl SessionShared {
             }
             self.admit(queue.bytes(), bytes)?;
             push(&mut queue.pieces);
-            if !queue.attention {
-                queue.attention = true;
-                attention::list(self.key);
+            if !queue.attention && !queue.in_line {
+                queue.in_line = true;
+                line.push_back(self.key);
             }
             Ok(SendStatus::Queued)
         });

@@ -58,9 +58,12 @@ impl<E: Engine> Worker<E> {
             slot.last_progress = worker.now();
             let shared = slot.session.shared();
             shared.bytes_out.add(sent as u64);
+            let low = slot.config().send_low_watermark;
             let wants_attention = shared.local.with(|queue| {
+                // A blocked strand waits for the queue to fall so low.
+                let falls = slot.strand.is_some() && queue.bytes() > low;
                 queue.in_flight -= bytes;
-                queue.above_high || queue.pieces.bytes() > 0
+                queue.above_high || queue.pieces.bytes() > 0 || falls
             });
             shared.publish_local(shared.local.with(|queue| queue.bytes()).unwrap_or(0));
             worker.account(slot);
@@ -68,8 +71,6 @@ impl<E: Engine> Worker<E> {
                 worker.break_off(slot, &failure.error);
             } else if wants_attention == Some(true)
                 || slot.phase != Phase::Open
-                // A blocked strand waits for the send queue to fall.
-                || slot.strand.is_some()
                 || !slot.held.is_empty()
                 || slot.reading == Reading::Paused
             {

@@ -7,6 +7,10 @@ use crate::{CloseReason, SendPolicy};
 use fastport_buffer::SendBatch;
 use fastport_engine::{Engine, Key};
 
+/// Sessions that are flushed in a turn because of what was cast to many: one or two milliseconds of
+/// sends.
+const LINE_PER_TURN: usize = 256;
+
 impl<E: Engine> Worker<E> {
     /// Looks at every session that asked for it until none does.
     pub(crate) fn attend_all(&mut self) {
@@ -16,6 +20,21 @@ impl<E: Engine> Worker<E> {
             for key in looking.drain(..) {
                 self.attend(key);
             }
+        }
+        self.looking = looking;
+    }
+
+    /// Looks at the first of those that heard a cast. What else came is next, then the others.
+    pub(crate) fn attend_line(&mut self) {
+        self.link.apply_casts();
+        let mut looking = std::mem::take(&mut self.looking);
+        self.link.call_up(LINE_PER_TURN, &mut looking);
+        for key in looking.drain(..) {
+            self.with_slot(key, |_, slot| {
+                let shared = slot.session.shared();
+                shared.local.with(|queue| queue.in_line = false);
+            });
+            self.attend(key);
         }
         self.looking = looking;
     }

@@ -45,6 +45,7 @@ impl<E: Engine> Worker<E> {
         let may_sleep = !self.patience.looks_again(self.engine.now())
             && self.link.mailbox.park()
             && !self.link.casts.are_waiting()
+            && !self.link.has_line()
             && self.peers[self.link.index].adoptions.is_empty();
         if may_sleep {
             self.longest_wait()
@@ -87,6 +88,7 @@ impl<E: Engine> Worker<E> {
         }
         self.expire_deadlines();
         self.advance_stop();
+        self.attend_line();
         self.attend_all();
         self.publish_queued();
         Ok(())
