@@ -63,7 +63,7 @@ fn idle_sessions_are_small(engine: EngineKind, bytes_max: usize) {
 }
 
 /// What TLS adds to that: rustls' state of the connection and what was agreed on, but no buffer.
-#[cfg(feature = "tls-ring")]
+#[cfg(all(unix, feature = "tls-ring"))]
 mod tls {
     use super::{EARLIER, RawEcho, echo, live_bytes};
     use fastport::tls::provider;
