@@ -7,7 +7,7 @@
 
 mod limits;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -287,6 +287,7 @@ fn copy_tree(root: &Path, tree: &Path) -> io::Result<()> {
         ])
         .current_dir(root)
         .output()?;
+    let mut names = BTreeSet::new();
     // A patch that an interrupted run left applied is undone by this as well.
     for name in listed.stdout.split(|byte| *byte == 0) {
         let name = String::from_utf8_lossy(name);
@@ -294,6 +295,7 @@ fn copy_tree(root: &Path, tree: &Path) -> io::Result<()> {
         if name.is_empty() || !from.is_file() {
             continue;
         }
+        names.insert(to.clone());
         let bytes = fs::read(&from)?;
         if fs::read(&to).is_ok_and(|there| there == bytes) {
             continue;
@@ -302,6 +304,19 @@ fn copy_tree(root: &Path, tree: &Path) -> io::Result<()> {
             fs::create_dir_all(folder)?;
         }
         fs::write(&to, bytes)?;
+    }
+    remove_others(tree, &names)
+}
+
+/// Removes what is in the copy and not in the tree any more.
+fn remove_others(folder: &Path, names: &BTreeSet<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            remove_others(&path, names)?;
+        } else if !names.contains(&path) {
+            fs::remove_file(path)?;
+        }
     }
     Ok(())
 }
