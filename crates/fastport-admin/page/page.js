@@ -3,7 +3,7 @@
 "use strict";
 
 const $ = (id) => document.getElementById(id);
-const HISTORY = 300;
+const HISTORY_MS = 300_000;
 const state = { token: sessionStorage.getItem("token"), points: [], after: null, next: null };
 
 async function ask(path, action) {
@@ -55,23 +55,30 @@ function svg(name, attributes) {
   return element;
 }
 
-// Lines over the last five minutes, newest at the right, on a scale from 0 to the highest value.
-function chart(id, lines, show) {
+// What the charts go back: five minutes, or as long as there are points.
+function reach(points) {
+  const s = Math.round((points.at(-1).unix_ms - points[0].unix_ms) / 1000);
+  return s * 1000 >= HISTORY_MS - 1000 ? "last 5 min" : `last ${lasting(s * 1000)}`;
+}
+
+// Lines from the first point to the newest, on a scale from 0 to the highest value.
+function chart(id, points, values, show) {
   const [width, height, top] = [600, 100, 14];
+  const lines = values.map((value) => points.map(value));
   const most = Math.max(...lines.flat(), 0);
   const scale = most > 0 ? (height - top) / most : 0;
   const drawn = [
     svg("line", { x1: 0, x2: width, y1: height - 0.5, y2: height - 0.5, class: "axis" }),
     svg("line", { x1: 0, x2: width, y1: top, y2: top, class: "axis" }),
   ];
-  lines.forEach((values, index) => {
-    const step = width / (HISTORY - 1);
-    const begin = width - (values.length - 1) * step;
-    const at = (value, place) => `${(begin + place * step).toFixed(1)} ${(height - value * scale).toFixed(1)}`;
-    const path = values.map((value, place) => (place ? "L" : "M") + at(value, place)).join("");
+  const begin = points[0].unix_ms;
+  const step = width / Math.max(points.at(-1).unix_ms - begin, 1);
+  lines.forEach((line, index) => {
+    const at = (value, place) => `${((points[place].unix_ms - begin) * step).toFixed(1)} ${(height - value * scale).toFixed(1)}`;
+    const path = line.map((value, place) => (place ? "L" : "M") + at(value, place)).join("");
     drawn.push(svg("path", { d: path, class: index ? "two" : "one" }));
   });
-  $(`${id}-most`).textContent = `five minutes, up to ${show(most)}`;
+  $(`${id}-most`).textContent = `${reach(points)}, up to ${show(most)}`;
   $(id).setAttribute("viewBox", `0 0 ${width} ${height}`);
   $(id).setAttribute("preserveAspectRatio", "none");
   $(id).replaceChildren(...drawn);
@@ -95,7 +102,11 @@ function fill(table, rows) {
 
 function bars(id, counts) {
   const entries = Object.entries(counts).sort((one, other) => other[1] - one[1]);
-  const most = entries.length ? entries[0][1] : 1;
+  if (entries.length === 0) {
+    $(id).textContent = "none";
+    return;
+  }
+  const most = entries[0][1];
   $(id).replaceChildren(...entries.map(([name, number]) => {
     const bar = document.createElement("div");
     bar.className = "bar";
@@ -113,13 +124,14 @@ function bars(id, counts) {
 
 function draw(status) {
   const { points } = state;
-  chart("chart-sessions", [points.map((p) => p.sessions)], count);
-  chart("chart-packets", [points.map((p) => p.rates.packets_in)], count);
-  chart("chart-bytes", [points.map((p) => p.rates.bytes_in), points.map((p) => p.rates.bytes_out)], bytes);
-  chart("chart-p99", [points.map((p) => p.p99_us)], micros);
+  chart("chart-sessions", points, [(p) => p.sessions], count);
+  chart("chart-packets", points, [(p) => p.rates.packets_in], (n) => `${count(n)}/s`);
+  chart("chart-bytes", points, [(p) => p.rates.bytes_in, (p) => p.rates.bytes_out], (n) => `${bytes(n)}/s`);
+  chart("chart-p99", points, [(p) => p.p99_us], micros);
   $("now-sessions").textContent = count(status.sessions);
   $("now-packets").textContent = count(status.rates.packets_in);
-  $("now-bytes").textContent = `${bytes(status.rates.bytes_in)} / ${bytes(status.rates.bytes_out)}`;
+  $("now-in").textContent = bytes(status.rates.bytes_in);
+  $("now-out").textContent = bytes(status.rates.bytes_out);
   $("now-p99").textContent = micros(status.handler.p99_us);
   bars("reasons", status.disconnects);
   bars("rejects", status.rejects);
@@ -128,9 +140,12 @@ function draw(status) {
     bytes(w.bytes_in), bytes(w.bytes_out), count(w.mailbox),
   ])));
   const { totals, queues, process } = status;
+  // Other than 0 when clients speak another protocol, or a newer one.
+  const unhandled = totals.unhandled ? [["unhandled packets: no handler for their id", count(totals.unhandled)]] : [];
   fill("facts", [
     ["sessions accepted, ended", `${count(totals.accepted)}, ${count(totals.ended)}`],
     ["packets, sends", `${count(totals.packets_in)}, ${count(totals.sends)}`],
+    ...unhandled,
     ["waiting for peers", bytes(queues.send_bytes)],
     ["waiting for the pool, for workers", `${count(queues.pool_sessions)}, ${count(queues.mailboxes)}`],
     ["handler time, median", micros(status.handler.p50_us)],
@@ -180,7 +195,7 @@ async function turn() {
     const last = state.points.at(-1);
     if (!last || last.unix_ms < status.unix_ms) {
       state.points.push({ unix_ms: status.unix_ms, sessions: status.sessions, rates: status.rates, p99_us: status.handler.p99_us });
-      state.points = state.points.slice(-HISTORY);
+      state.points = state.points.filter((p) => p.unix_ms > status.unix_ms - HISTORY_MS);
     }
     $("login").hidden = true;
     $("main").hidden = false;

@@ -41,7 +41,8 @@ fn document(browser: &str, admin: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// What the document lacks of a server with the session `peer`, and one that was kicked.
+/// What the document lacks of a server with the session `peer`, one that was kicked, a packet that
+/// nothing handles, and no connection that was refused.
 fn lacking(document: &str, peer: &str) -> Vec<&'static str> {
     let chart = |name: &str| {
         let start = document.find(&format!("id=\"chart-{name}\"")).unwrap_or(0);
@@ -56,6 +57,18 @@ fn lacking(document: &str, peer: &str) -> Vec<&'static str> {
         ),
         ("the session's row", document.contains(peer)),
         ("the reason of the end", document.contains("kicked")),
+        (
+            "that nothing was refused",
+            document.contains("id=\"rejects\" class=\"bars\">none<"),
+        ),
+        (
+            "the unhandled packet",
+            document.contains("no handler for their id</td><td>1</td>"),
+        ),
+        (
+            "since when there is a chart",
+            document.contains("id=\"chart-bytes-most\">last ") && !document.contains(">last 5 min"),
+        ),
         ("the chart of sessions", chart("sessions")),
         ("the chart of packets", chart("packets")),
         ("the chart of bytes", chart("bytes")),
@@ -105,6 +118,7 @@ fn a_browser_shows_what_the_server_has() {
     let mut told = Vec::new();
     kicked.read_to_end(&mut told).expect("the end");
     let mut stays = TcpStream::connect(&address).expect("a connection");
+    stays.write_all(&[0, 5, 0x7f, 0, b'x']).expect("a frame");
     let peer = stays.local_addr().expect("an address").to_string();
 
     let mut lacks = Vec::new();

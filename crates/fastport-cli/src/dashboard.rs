@@ -4,6 +4,7 @@
 
 mod view;
 
+use crate::clock::Clock;
 use crate::failure::Failure;
 use fastport_admin::AdminError;
 use fastport_admin::client::AdminClient;
@@ -31,8 +32,21 @@ pub(crate) struct Dashboard {
     pub(crate) chosen: usize,
     /// The session that a key press more would end.
     pub(crate) about_to_kick: Option<u64>,
-    /// What came of the last key, or what is wrong.
+    /// What came of the last key.
     pub(crate) note: String,
+    /// The server does not answer: what is shown is what it last said.
+    pub(crate) lost: Option<Lost>,
+    clock: Clock,
+    /// When it last answered, by the clock.
+    answered_ns: u64,
+}
+
+/// A server that does not answer.
+pub(crate) struct Lost {
+    /// What happened.
+    pub(crate) problem: String,
+    /// How long ago it last answered.
+    pub(crate) seconds: u64,
 }
 
 /// The order of the sessions.
@@ -95,6 +109,9 @@ impl Dashboard {
             chosen: 0,
             about_to_kick: None,
             note: String::new(),
+            lost: None,
+            clock: Clock::start(),
+            answered_ns: 0,
         }
     }
 
@@ -120,7 +137,7 @@ impl Dashboard {
         }
     }
 
-    /// Asks the server. While it does not answer the last picture stays.
+    /// Asks the server. While it does not answer the last picture stays, and is marked as such.
     fn look(&mut self, client: &AdminClient) {
         match client.status() {
             Ok(status) => {
@@ -131,10 +148,18 @@ impl Dashboard {
                     }
                 }
                 self.status = status;
+                self.answered_ns = self.clock.now_ns();
+                self.lost = None;
+                self.look_at_sessions(client);
             }
-            Err(error) => self.note = told(&error),
+            Err(error) => {
+                let silent_ns = self.clock.now_ns() - self.answered_ns;
+                self.lost = Some(Lost {
+                    problem: told(&error),
+                    seconds: silent_ns / 1_000_000_000,
+                });
+            }
         }
-        self.look_at_sessions(client);
     }
 
     fn look_at_sessions(&mut self, client: &AdminClient) {

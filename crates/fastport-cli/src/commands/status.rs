@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::quantity::{show_count, show_ns};
 use crate::{dashboard, terminal};
 use fastport_admin::client::AdminClient;
-use fastport_admin::model::Status;
+use fastport_admin::model::{HandlerTimes, Status, Totals};
 use std::io::{IsTerminal, stdout};
 use std::thread::park_timeout;
 use std::time::Duration;
@@ -61,9 +61,9 @@ fn text(status: &Status) -> String {
     format!(
         "fastport {} on {}, up {} s{}\n\
          sessions   {} now, {} accepted, {} ended\n\
-         packets    {} received, {:.0} a second\n\
+         packets    {} received, {:.0} a second{}\n\
          bytes      {} in, {} out\n\
-         handlers   p50 {}, p99 {}\n\
+         handlers   {}\n\
          queues     {} bytes for peers, {} sessions for the pool, {} commands\n\
          ended      {}\n\
          refused    {}",
@@ -76,14 +76,59 @@ fn text(status: &Status) -> String {
         show_count(totals.ended),
         show_count(totals.packets_in),
         rates.packets_in,
+        unhandled(totals).map_or(String::new(), |line| format!("\nunhandled  {line}")),
         show_count(totals.bytes_in),
         show_count(totals.bytes_out),
-        show_ns(status.handler.p50_us * 1e3),
-        show_ns(status.handler.p99_us * 1e3),
+        handler_times(&status.handler),
         show_count(status.queues.send_bytes),
         show_count(status.queues.pool_sessions),
         show_count(status.queues.mailboxes),
         reasons(&status.disconnects),
         reasons(&status.rejects),
     )
+}
+
+/// How long handlers took in the last second.
+pub(crate) fn handler_times(times: &HandlerTimes) -> String {
+    if times.samples == 0 {
+        return "none yet".into();
+    }
+    // Of some batches only: that none was timed does not mean that no packet came.
+    if times.p99_us == 0.0 {
+        return "none timed in the last second".into();
+    }
+    let (p50, p99) = (times.p50_us * 1e3, times.p99_us * 1e3);
+    format!("p50 {}, p99 {}", show_ns(p50), show_ns(p99))
+}
+
+/// How many packets nothing handled and what that means; `None` when there were none.
+pub(crate) fn unhandled(totals: &Totals) -> Option<String> {
+    let count = totals.unhandled;
+    (count > 0).then(|| {
+        format!(
+            "{} packets have ids without a handler; the log names them",
+            show_count(count)
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_server_has_no_handler_times_yet() {
+        let text = text(&Status::default());
+        assert!(text.contains("handlers   none yet"), "{text}");
+        assert!(!text.contains("unhandled"), "{text}");
+    }
+
+    #[test]
+    fn unhandled_packets_are_told_with_what_they_mean() {
+        let mut status = Status::default();
+        status.totals.unhandled = 1234;
+        let text = text(&status);
+        let line = "\nunhandled  1,234 packets have ids without a handler; the log names them";
+        assert!(text.contains(line), "{text}");
+    }
 }
