@@ -56,21 +56,22 @@ impl Farewell {
 #[inline]
 pub(crate) fn deliver(handler: &dyn Handler, session: &Session, packet: Packet<'_>) {
     if packet.id().is_session_control() || session.shared().flags.has(ASKS) {
-        deliver_unless_ours(handler, session, &packet);
+        deliver_unless_ours(handler, session, packet);
     } else {
         handler.on_packet(session, packet);
     }
 }
 
 /// As [`deliver`], of a packet that may be the session layer's. Apart, so that the way of all
-/// others is short.
+/// others is short, and by value: a packet that is pointed to is put together in memory and copied
+/// from there, which the processor must wait for.
 #[cold]
-fn deliver_unless_ours(handler: &dyn Handler, session: &Session, packet: &Packet<'_>) {
+fn deliver_unless_ours(handler: &dyn Handler, session: &Session, packet: Packet<'_>) {
     let shared = session.shared();
     if packet.id().is_session_control() {
-        shared.on_control(*packet);
-    } else if !shared.answer(session, packet) {
-        handler.on_packet(session, *packet);
+        shared.on_control(packet);
+    } else if !shared.answer(session, &packet) {
+        handler.on_packet(session, packet);
     }
 }
 
