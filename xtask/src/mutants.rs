@@ -249,16 +249,19 @@ fn mutants(root: &Path, only: Option<&str>) -> io::Result<Vec<Mutant>> {
     Ok(found)
 }
 
+/// What the head of a patch says of `key`.
+fn said(text: &str, key: &str) -> Option<String> {
+    let value = |line: &str| {
+        line.strip_prefix(key)?
+            .strip_prefix(": ")
+            .map(str::to_owned)
+    };
+    text.lines().find_map(value)
+}
+
 fn read(name: &str, patch: &Path) -> io::Result<Mutant> {
     let text = fs::read_to_string(patch)?;
-    let line = |key: &str| {
-        let mut lines = text.lines();
-        lines.find_map(|line| {
-            line.strip_prefix(key)?
-                .strip_prefix(": ")
-                .map(str::to_owned)
-        })
-    };
+    let line = |key| said(&text, key);
     let parts = || {
         Some(Mutant {
             name: name.to_owned(),

@@ -1,7 +1,7 @@
 //! What an idle session takes of the heap, after traffic, with every time limit on: counted by the
 //! allocator, so that a field which every session has to carry is noticed.
 
-use fastport::{Dispatch, EngineKind, Handler, Packet, Server, Session};
+use fastport::{Dispatch, EngineKind, Handler, Packet, Server, ServerBuilder, Session};
 use fastport_testkit::alloc_counter::{CountingAllocator, live_bytes};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -32,16 +32,19 @@ fn echo(stream: &mut (impl Read + Write)) {
     assert_eq!(answer, frame);
 }
 
-fn idle_sessions_are_small(engine: EngineKind, bytes_max: usize) {
-    let server = Server::builder()
+/// A server of one thread.
+fn one_worker(engine: EngineKind) -> ServerBuilder {
+    Server::builder()
         .listen("127.0.0.1:0")
         .engine(engine)
         .workers(1)
         .dispatch(Dispatch::Inline)
         .idle_timeout(Duration::from_secs(60))
         .handler(RawEcho)
-        .start()
-        .unwrap();
+}
+
+fn idle_sessions_are_small(engine: EngineKind, bytes_max: usize) {
+    let server = one_worker(engine).start().unwrap();
     let connect = |_| {
         let stream = TcpStream::connect(server.local_address()).unwrap();
         let limit = Some(Duration::from_secs(10));
@@ -65,14 +68,14 @@ fn idle_sessions_are_small(engine: EngineKind, bytes_max: usize) {
 /// What TLS adds to that: rustls' state of the connection and what was agreed on, but no buffer.
 #[cfg(all(unix, feature = "tls-ring"))]
 mod tls {
-    use super::{EARLIER, RawEcho, echo, live_bytes};
+    use super::{EARLIER, echo, live_bytes};
     use fastport::tls::provider;
     use fastport::tls::rustls::client::Resumption;
     use fastport::tls::rustls::pki_types::ServerName;
     use fastport::tls::rustls::{
         ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned,
     };
-    use fastport::{Dispatch, EngineKind, Server, TlsServer};
+    use fastport::{EngineKind, TlsServer};
     use fastport_testkit::certificates::Authority;
     use std::net::{SocketAddr, TcpStream};
     use std::sync::Arc;
@@ -103,14 +106,8 @@ mod tls {
             .with_no_client_auth()
             .with_single_cert(identity.chain, identity.key)
             .unwrap();
-        let server = Server::builder()
-            .listen("127.0.0.1:0")
-            .engine(engine)
-            .workers(1)
-            .dispatch(Dispatch::Inline)
-            .idle_timeout(Duration::from_secs(60))
+        let server = super::one_worker(engine)
             .tls(TlsServer::new(without_sessions(config)))
-            .handler(RawEcho)
             .start()
             .unwrap();
         let mut roots = RootCertStore::empty();

@@ -286,14 +286,7 @@ fn limits(root: &Path) -> io::Result<Vec<Limit>> {
 }
 
 fn parse(name: &str, patch: &Path, text: &str) -> Option<Limit> {
-    let line = |key: &str| {
-        let mut lines = text.lines();
-        lines.find_map(|line| {
-            line.strip_prefix(key)?
-                .strip_prefix(": ")
-                .map(str::to_owned)
-        })
-    };
+    let line = |key| super::said(text, key);
     let test: Vec<String> = line("Test")?.split(' ').map(str::to_owned).collect();
     // Without its switch a patch would take the limit out of every run.
     let switched = text.contains(&format!("crate::without(\"{name}\")"));

@@ -15,6 +15,15 @@ use std::time::Duration;
 
 const READS: &str = "another-token-that-reads";
 
+/// What tells something of the server.
+const TOLD: [&str; 5] = [
+    "/metrics",
+    "/api/status",
+    "/api/sessions",
+    "/api/history",
+    "/api/bans",
+];
+
 /// A page whose own name was made to lead here is not let in (DNS rebinding).
 #[test]
 fn a_host_name_that_is_not_ours_is_refused() {
@@ -58,13 +67,7 @@ fn a_token_that_was_given_is_needed_and_can_not_be_guessed_on() {
         rig.ask(&head, "").0
     };
     assert_eq!(with("/api/status", TOKEN), 200);
-    for path in [
-        "/metrics",
-        "/api/status",
-        "/api/sessions",
-        "/api/history",
-        "/api/bans",
-    ] {
+    for path in TOLD {
         assert_eq!(rig.get(path).0, 401, "{path}");
     }
     // The page itself says nothing, and asks for the token.
@@ -155,13 +158,7 @@ fn a_viewer_reads_and_does_not_act() {
         );
         rig.ask(&head, body)
     };
-    for path in [
-        "/metrics",
-        "/api/status",
-        "/api/sessions",
-        "/api/history",
-        "/api/bans",
-    ] {
+    for path in TOLD {
         for token in [READS, TOKEN] {
             assert_eq!(ask(&format!("GET {path}"), token, "").0, 200, "{path}");
         }
