@@ -12,12 +12,14 @@
 //! | [`ring`] | byte rings with the operations of the origin's buffer interface |
 //! | [`return_stack`] | the way by which chunks come home from other threads |
 //! | [`owner_cell`] | a value that only its owning thread may touch |
+//! | [`prefetch`](mod@prefetch) | the hint that memory will be needed soon |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod batch;
 pub mod block;
 pub mod chunk;
 pub mod owner_cell;
+pub mod prefetch;
 pub mod return_stack;
 pub mod ring;
 mod sync;
@@ -26,5 +28,6 @@ pub use batch::{Piece, SendBatch};
 pub use block::{Block, BlockPool, SharedFrame};
 pub use chunk::{Chunk, ChunkStore};
 pub use owner_cell::{Identity, OwnerCell};
+pub use prefetch::prefetch;
 pub use return_stack::ReturnStack;
 pub use ring::{BlockChain, CircularBuffer, RingBuffer, WriteSpans};

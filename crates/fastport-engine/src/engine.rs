@@ -344,6 +344,16 @@ pub trait Engine: Sized + 'static {
     /// The next event, or `None` until the next wait.
     fn next_event(&mut self) -> Option<Event<Self::Accepted>>;
 
+    /// The index of the key that the event of some steps `ahead` is probably of, from 1 for the one
+    /// that [`Engine::next_event`] returns next. Only a hint, by which the session layer has the
+    /// memory of a session fetched before it is needed: there may be no such event, and the key may
+    /// be stale. Always `None` for an engine that does not know.
+    #[inline]
+    fn upcoming(&self, ahead: usize) -> Option<usize> {
+        let _ = ahead;
+        None
+    }
+
     /// Operations that the kernel holds, wake-up aside.
     fn in_flight(&self) -> usize;
 

@@ -330,6 +330,12 @@ impl Engine for PollEngine {
         None
     }
 
+    #[inline]
+    fn upcoming(&self, ahead: usize) -> Option<usize> {
+        let key = self.ready.get(ahead)?;
+        Some(key.index())
+    }
+
     fn in_flight(&self) -> usize {
         self.operations
     }

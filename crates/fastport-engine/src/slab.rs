@@ -62,6 +62,14 @@ impl<T> Slab<T> {
         entry.value.as_ref().filter(|_| current)
     }
 
+    /// Has the memory of a place fetched, since it will be needed soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, index: usize) {
+        if let Some(entry) = self.entry(index) {
+            fastport_buffer::prefetch(entry);
+        }
+    }
+
     /// The key that uses the place of this index.
     #[inline]
     pub(crate) fn key_at(&self, index: usize) -> Option<Key> {

@@ -48,7 +48,6 @@ use provided_buffers::ProvidedBuffers;
 use ring::Ring;
 use send_scratch::SendScratch;
 use slots::{Receive, Sending, Slot};
-use socket2::SockRef;
 use std::collections::VecDeque;
 use std::io;
 use std::marker::PhantomData;
@@ -57,6 +56,9 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 use table::Table;
 use waker::WakeRead;
+
+/// The slot of so many completions ahead is fetched.
+const FETCHED_AHEAD: usize = 4;
 
 /// What the kernel reads or writes while operations are in flight.
 struct Parts {
@@ -299,17 +301,7 @@ impl Engine for UringEngine {
 
     fn peer_address(&self, key: Key) -> io::Result<SocketAddr> {
         let slot = self.memory.slots.look(key);
-        if slot.is_some_and(|slot| slot.direct(key).is_some()) {
-            let sentence =
-                "a direct descriptor's peer is to be asked for before it is received from";
-            return Err(io::Error::new(io::ErrorKind::Unsupported, sentence));
-        }
-        let socket = slot.and_then(|slot| slot.socket.as_ref());
-        let socket = socket.ok_or(io::ErrorKind::NotConnected)?;
-        let address = SockRef::from(socket).peer_addr()?;
-        address
-            .as_socket()
-            .ok_or_else(|| io::Error::other("not an internet address"))
+        slot.ok_or(io::ErrorKind::NotConnected)?.peer_address(key)
     }
 
     fn arm_recv(&mut self, key: Key) {
@@ -367,11 +359,20 @@ impl Engine for UringEngine {
                 }
             }
             let entry = self.ring.next()?;
+            if let Some(index) = self.upcoming(FETCHED_AHEAD) {
+                self.memory.slots.prefetch(index);
+            }
             let event = self.complete(&entry);
             if event.is_some() {
                 return event;
             }
         }
+    }
+
+    #[inline]
+    fn upcoming(&self, ahead: usize) -> Option<usize> {
+        let (_, key) = Key::from_user_data(self.ring.upcoming(ahead)?)?;
+        Some(key.index())
     }
 
     fn in_flight(&self) -> usize {

@@ -11,6 +11,7 @@ pub(crate) mod asks;
 pub(crate) mod carry;
 pub(crate) mod context;
 pub(crate) mod control;
+pub(crate) mod enqueue;
 pub(crate) mod flags;
 pub(crate) mod handle;
 pub(crate) mod held;

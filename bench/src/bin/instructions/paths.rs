@@ -28,18 +28,21 @@ pub(crate) enum Path {
     Turn,
     /// 64 messages of 64 bytes come at once and are answered one by one.
     Send,
+    /// 64 messages of 64 bytes come at once and are forwarded one by one.
+    Forward,
     /// The framer's with a defect: every fourth frame is looked for twice. It must be found.
     #[value(hide = true)]
     Planted,
 }
 
 impl Path {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Framer,
         Self::Ring,
         Self::Blocks,
         Self::Turn,
         Self::Send,
+        Self::Forward,
     ];
 
     /// As it is written on the command line and in the file.
@@ -53,7 +56,7 @@ impl Path {
         match self {
             Self::Framer | Self::Ring | Self::Blocks | Self::Planted => 2000,
             Self::Turn => 1000,
-            Self::Send => 500,
+            Self::Send | Self::Forward => 500,
         }
     }
 
@@ -80,6 +83,7 @@ impl Path {
                 rounds,
             ),
             Self::Turn => return echo(Forward, 1, rounds),
+            Self::Forward => return echo(Forward, BURST, rounds),
             Self::Send => return echo(Answer, BURST, rounds),
         }
         Ok(())

@@ -13,13 +13,17 @@ use std::time::Duration;
 
 /// How often one call retries a submission that the kernel refuses for want of resources.
 const SUBMIT_ATTEMPTS: u32 = 4;
+/// Completions that are known beyond the one which is taken, if there are so many.
+const SEEN_AHEAD: usize = 8;
+/// Completions that are moved from the queue together.
+const TAKEN_AT_ONCE: usize = 32;
 
 /// The queue pair of one worker.
 pub(super) struct Ring {
     io: IoUring,
     /// Entries that found the submission queue full, oldest first.
     waiting: VecDeque<squeue::Entry>,
-    /// Completions taken from the queue to make room, oldest first.
+    /// Completions taken from the queue, to make room or to look ahead, oldest first.
     backlog: VecDeque<cqueue::Entry>,
     /// Keeps a wait from being accounted as waiting for a disk, where the kernel can.
     idle: EnterFlags,
@@ -144,10 +148,18 @@ impl Ring {
     /// Takes the oldest completion.
     #[inline]
     pub(super) fn next(&mut self) -> Option<cqueue::Entry> {
-        if !self.backlog.is_empty() {
-            return self.backlog.pop_front();
+        if self.backlog.len() <= SEEN_AHEAD {
+            let entries = self.io.completion().take(TAKEN_AT_ONCE);
+            self.backlog.extend(entries);
         }
-        self.io.completion().next()
+        self.backlog.pop_front()
+    }
+
+    /// What the completion of so many steps ahead belongs to, from 1 for the next one.
+    #[inline]
+    pub(super) fn upcoming(&self, ahead: usize) -> Option<u64> {
+        let entry = self.backlog.get(ahead.checked_sub(1)?)?;
+        Some(entry.user_data())
     }
 
     /// System calls made so far.

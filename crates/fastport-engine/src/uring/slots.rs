@@ -7,7 +7,9 @@ use super::ops::Socket;
 use crate::progress::Progress;
 use crate::{InFlight, Key};
 use fastport_buffer::SendBatch;
-use socket2::SockAddr;
+use socket2::{SockAddr, SockRef};
+use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
@@ -98,6 +100,20 @@ pub(super) struct Slot {
 const _: () = assert!(size_of::<Slot>() <= 24);
 
 impl Slot {
+    /// The address of the peer of a connection that stands.
+    pub(super) fn peer_address(&self, key: Key) -> io::Result<SocketAddr> {
+        if self.direct(key).is_some() {
+            let sentence =
+                "a direct descriptor's peer is to be asked for before it is received from";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, sentence));
+        }
+        let socket = self.socket.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        let address = SockRef::from(socket).peer_addr()?;
+        address
+            .as_socket()
+            .ok_or_else(|| io::Error::other("not an internet address"))
+    }
+
     pub(super) fn new(socket: OwnedFd, role: Option<Role>) -> Self {
         Self {
             in_flight: InFlight::default(),

@@ -230,22 +230,15 @@ pub(crate) fn a_connection_has_its_turn_before_another_is_read_to_the_end<E: Eng
     driver.finish();
 }
 
-/// A connection that always has bytes to read must not keep others from theirs.
-pub(crate) fn a_flood_does_not_starve_the_others<E: Engine>() {
-    const PINGS: usize = 50;
-    const PING: &[u8; 4] = b"ping";
-    let mut driver = Driver::<E>::new();
-    let (flood, mut flooder) = driver.session();
-    let stop = Arc::new(AtomicBool::new(false));
-    let stopped = stop.clone();
-    let writer = std::thread::spawn(move || {
-        let bytes = pattern(256 * 1024);
-        while !stopped.load(Ordering::Relaxed) && flooder.write_all(&bytes).is_ok() {}
-    });
-    let sessions = driver.sessions(10);
-    let (keys, mut clients): (Vec<_>, Vec<_>) = sessions.into_iter().unzip();
-    let (flooding, is_flooding) = mpsc::channel::<()>();
-    let pinger = std::thread::spawn(move || {
+const PINGS: usize = 50;
+const PING: &[u8; 4] = b"ping";
+
+/// Has each client ask and be answered so often, once the flood has begun.
+fn ping_behind(
+    mut clients: Vec<TcpStream>,
+    is_flooding: mpsc::Receiver<()>,
+) -> JoinHandle<Vec<TcpStream>> {
+    std::thread::spawn(move || {
         is_flooding.recv().unwrap();
         for _ in 0..PINGS {
             for client in &mut clients {
@@ -257,7 +250,23 @@ pub(crate) fn a_flood_does_not_starve_the_others<E: Engine>() {
         }
         // The last sends may be told only now, and must not meet the end of the connections.
         clients
+    })
+}
+
+/// A connection that always has bytes to read must not keep others from theirs.
+pub(crate) fn a_flood_does_not_starve_the_others<E: Engine>() {
+    let mut driver = Driver::<E>::new();
+    let (flood, mut flooder) = driver.session();
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = stop.clone();
+    let writer = std::thread::spawn(move || {
+        let bytes = pattern(256 * 1024);
+        while !stopped.load(Ordering::Relaxed) && flooder.write_all(&bytes).is_ok() {}
     });
+    let sessions = driver.sessions(10);
+    let (keys, clients): (Vec<_>, Vec<_>) = sessions.into_iter().unzip();
+    let (flooding, is_flooding) = mpsc::channel::<()>();
+    let pinger = ping_behind(clients, is_flooding);
     for key in keys.iter().chain([&flood]) {
         driver.engine.arm_recv(*key);
     }

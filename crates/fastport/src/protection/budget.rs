@@ -40,6 +40,11 @@ impl Budget {
         }
     }
 
+    /// So many bytes any session may have waiting.
+    pub(crate) const fn share(&self) -> usize {
+        self.share
+    }
+
     /// Whether a session that has `queued` bytes waiting may have `bytes` more. Any thread.
     #[inline]
     pub(crate) fn admits(&self, queued: usize, bytes: usize) -> bool {

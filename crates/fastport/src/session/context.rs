@@ -12,11 +12,30 @@ pub(crate) struct SessionContext {
     pub(crate) worker: Arc<WorkerLink>,
     pub(crate) handler: Arc<dyn Handler>,
     pub(crate) config: Arc<SessionConfig>,
+    /// Up to so many bytes in its send queue no limit minds a session: neither its watermark, nor
+    /// its hard limit, nor the service's budget.
+    pub(crate) easy_bytes: usize,
     /// Whether a listener accepts them, as opposed to a connector that makes them.
     pub(crate) inbound: bool,
 }
 
 impl SessionContext {
+    pub(crate) fn new(
+        worker: Arc<WorkerLink>,
+        handler: Arc<dyn Handler>,
+        config: Arc<SessionConfig>,
+        inbound: bool,
+    ) -> Self {
+        let limit = config.send_high_watermark.min(config.send_queue_max);
+        Self {
+            easy_bytes: limit.min(worker.service.budget.share()),
+            worker,
+            handler,
+            config,
+            inbound,
+        }
+    }
+
     /// Tells the handler that a session has begun.
     pub(crate) fn announce(&self, session: &Session) {
         if self.inbound {

@@ -20,6 +20,10 @@ pub(crate) const COUNTED_UNAUTHENTICATED: u8 = 1 << 5;
 /// Requests to the peer wait for their answers.
 pub(crate) const ASKS: u8 = 1 << 6;
 
+/// Something was queued past the high watermark since the owner last found the queue below it: the
+/// owner looks at the queue before it handles more, and not at each packet of everybody.
+pub(crate) const PRESSED: u8 = 1 << 7;
+
 /// See the module's page.
 pub(crate) struct Flags(AtomicU8);
 

@@ -4,6 +4,7 @@ use crate::net::framer;
 use crate::rooms::everyone::Everyone;
 use crate::rooms::room::Room;
 use crate::session::control::Farewell;
+use crate::session::send_queue::Pieces;
 use crate::session::shared::SessionShared;
 use crate::{CloseReason, Packet, SendError, SendPolicy, SendStatus};
 use fastport_buffer::{Piece, SharedFrame};
@@ -121,12 +122,20 @@ impl Session {
     ) -> Result<SendStatus, SendError> {
         let header = frame_header(id, payload_bytes)?;
         let bytes = payload_bytes + framer::HEADER_BYTES;
+        let write = |frame: &mut [u8]| {
+            let (head, payload) = frame.split_at_mut(framer::HEADER_BYTES);
+            head.copy_from_slice(&header);
+            encode(payload);
+        };
+        let mut write = Some(write);
+        let behind = |pieces: &mut Pieces| pieces.append_behind(bytes, &mut write);
+        if self.shared.enqueue_behind(bytes, behind) {
+            return Ok(SendStatus::Queued);
+        }
         self.shared.enqueue(bytes, |pieces| {
-            pieces.append(bytes, |frame| {
-                let (head, payload) = frame.split_at_mut(framer::HEADER_BYTES);
-                head.copy_from_slice(&header);
-                encode(payload);
-            });
+            if let Some(write) = write {
+                pieces.append(bytes, write);
+            }
         })
     }
 
@@ -135,7 +144,19 @@ impl Session {
     ///
     /// # Errors
     /// [`SendError`]; nothing is queued then.
+    #[inline]
     pub fn forward(&self, packet: &Packet<'_>) -> Result<SendStatus, SendError> {
+        if let Some((chunk, at)) = packet.source() {
+            let bytes = packet.frame().len();
+            let behind = |pieces: &mut Pieces| pieces.extend_forward(chunk, at..at + bytes);
+            if self.shared.enqueue_behind(bytes, behind) {
+                return Ok(SendStatus::Queued);
+            }
+        }
+        self.begin_forward(packet)
+    }
+
+    fn begin_forward(&self, packet: &Packet<'_>) -> Result<SendStatus, SendError> {
         let frame = packet.frame();
         let may_lend = !self.shared.context.worker.is_chunk_scarce();
         self.shared.enqueue(frame.len(), |pieces| {

@@ -233,7 +233,7 @@ impl SessionShared {
         }
         self.context.worker.service.budget.note(queued, bytes);
         let above = queued > self.context.config.send_high_watermark;
-        queue.above_high |= above;
+        self.note_above(queue, above);
         if !queue.attention {
             queue.attention = true;
             attention::list(self.key);

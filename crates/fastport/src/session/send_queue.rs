@@ -135,6 +135,28 @@ impl Pieces {
         self.queued().append(bytes, write);
     }
 
+    /// As [`Pieces::append`], and takes `write`, if the block that is being filled has room.
+    #[inline]
+    pub(crate) fn append_behind(
+        &mut self,
+        bytes: usize,
+        write: &mut Option<impl FnOnce(&mut [u8])>,
+    ) -> bool {
+        let Some(queued) = &mut self.0 else {
+            return false;
+        };
+        let block = queued.open.as_mut();
+        let Some(block) = block.filter(|block| block.room() >= bytes) else {
+            return false;
+        };
+        if let (Some(memory), Some(write)) = (block.reserve(bytes), write.take()) {
+            write(memory);
+            block.commit(bytes);
+            queued.bytes += bytes;
+        }
+        true
+    }
+
     /// Appends a piece by reference.
     pub(crate) fn push(&mut self, piece: Piece) {
         self.queued().push(piece);
@@ -150,7 +172,15 @@ impl Pieces {
         range: Range<usize>,
         may_lend: bool,
     ) -> bool {
-        self.queued().push_forward(from, range, may_lend)
+        let queued = self.queued();
+        queued.extend_forward(from, range.clone()) || queued.begin_forward(from, range, may_lend)
+    }
+
+    /// The first half of [`Pieces::push_forward`]: only if it continues the last piece.
+    #[inline]
+    pub(crate) fn extend_forward(&mut self, from: &Chunk, range: Range<usize>) -> bool {
+        let queued = self.0.as_mut();
+        queued.is_some_and(|queued| queued.extend_forward(from, range))
     }
 
     /// Moves everything of `other` behind what is here.
@@ -230,19 +260,36 @@ impl Queued {
         self.sealed.push_back(piece);
     }
 
-    fn push_forward(&mut self, from: &Chunk, range: Range<usize>, may_lend: bool) -> bool {
+    /// Whether the last piece is a forwarded one that `range` of `from` continues; then it does.
+    #[inline]
+    fn extend_forward(&mut self, from: &Chunk, range: Range<usize>) -> bool {
         let bytes = range.len();
-        let mut begins = true;
-        if self.open.as_ref().is_none_or(Block::is_empty)
-            && let Some(Piece::Forward(last)) = self.sealed.back_mut()
-        {
-            if last.extend_by(from, range.clone()) {
-                self.bytes += bytes;
-                return true;
-            }
-            // Something between was not forwarded: small pieces would not grow.
-            begins = false;
+        let extended = self
+            .last_forward()
+            .is_some_and(|last| last.extend_by(from, range));
+        if extended {
+            self.bytes += bytes;
         }
+        extended
+    }
+
+    /// The last piece, if it is a forwarded one.
+    #[inline]
+    fn last_forward(&mut self) -> Option<&mut Chunk> {
+        if self.open.as_ref().is_some_and(|block| !block.is_empty()) {
+            return None;
+        }
+        match self.sealed.back_mut() {
+            Some(Piece::Forward(last)) => Some(last),
+            _ => None,
+        }
+    }
+
+    /// A forwarded piece of its own, if that is worth it.
+    fn begin_forward(&mut self, from: &Chunk, range: Range<usize>, may_lend: bool) -> bool {
+        let bytes = range.len();
+        // With something between that was not forwarded small pieces would not grow.
+        let begins = self.last_forward().is_none();
         let worth_it = bytes >= FORWARD_BYTES_MIN || begins && from.len() >= FORWARD_BYTES_MIN;
         if !worth_it || !may_lend {
             return false;

@@ -3,40 +3,28 @@
 use crate::lock::Mutex;
 use crate::rooms::room::RoomShared;
 use crate::session::context::SessionContext;
-use crate::session::flags::{COUNTED_UNAUTHENTICATED, Flags, TRACED, UNAUTHENTICATED};
+use crate::session::flags::{COUNTED_UNAUTHENTICATED, Flags, PRESSED, TRACED, UNAUTHENTICATED};
 use crate::session::handle::{Session, SessionId};
 use crate::session::peer_address::PeerAddress;
 use crate::session::remote_half::RemoteHalf;
-use crate::session::send_policy::Room;
-use crate::session::send_queue::{LocalQueue, Pieces};
+use crate::session::send_queue::LocalQueue;
 use crate::stats::counters::Counter;
 use crate::worker::attention;
 use crate::worker::link::Command;
-use crate::{CloseReason, SendError, SendPolicy, SendStatus};
-use fastport_buffer::{OwnerCell, Piece, SharedFrame};
+use crate::{CloseReason, SendError};
+use fastport_buffer::OwnerCell;
 use fastport_engine::Key;
 use fastport_protocol::PacketId;
 use std::any::Any;
-use std::cell::Cell;
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-
-/// Frames of at most so many bytes are encoded under the remote half's lock, so that they share
-/// blocks; larger ones before it is taken, so that a slow encoder does not hold up the worker.
-const ENCODE_UNDER_LOCK_MAX: usize = 2048;
 
 /// What the log calls the steps of a session that is traced.
 pub(crate) const TRACE: &str = "fastport::trace";
 
 /// See [`SessionShared::received_at`].
 const RECEIVED_SHIFT: u32 = 27;
-
-thread_local! {
-    /// Set while this thread encodes under a remote half's lock.
-    static ENCODING: Cell<bool> = const { Cell::new(false) };
-}
 
 /// The state behind a [`Session`] handle.
 pub(crate) struct SessionShared {
@@ -48,11 +36,11 @@ pub(crate) struct SessionShared {
     /// No memory until another thread sends, or something else of it is needed.
     pub(super) remote: Mutex<Option<Box<RemoteHalf>>>,
     /// Bytes in the remote half; not zero exactly when there is something to splice.
-    remote_bytes: QueueBytes,
+    pub(super) remote_bytes: QueueBytes,
     /// Bytes of the local half, as of the owner's last turn.
-    local_bytes: QueueBytes,
+    pub(super) local_bytes: QueueBytes,
     /// A sender on another thread was told of back-pressure.
-    backpressured: AtomicBool,
+    pub(super) backpressured: AtomicBool,
     /// The owner has this session in its mailbox, or soon will.
     scheduled: AtomicBool,
     /// The seed's `m_DisconnectRequested`: set once, by whoever is first.
@@ -63,8 +51,8 @@ pub(crate) struct SessionShared {
     received_at: AtomicU32,
     /// The worker's last cast before the end was asked for: what was broadcast until then is still
     /// for this session.
-    last_cast: AtomicU64,
-    reason: Mutex<Option<CloseReason>>,
+    pub(super) last_cast: AtomicU64,
+    pub(super) reason: Mutex<Option<CloseReason>>,
     attached: OnceLock<Box<Attached>>,
     pub(crate) packets_in: Counter,
     pub(crate) bytes_in: Counter,
@@ -114,191 +102,6 @@ impl SessionShared {
         self.peer.get()
     }
 
-    /// Queues `bytes` bytes that `append` adds, to whichever half the caller may use.
-    pub(crate) fn enqueue(
-        self: &Arc<Self>,
-        bytes: usize,
-        append: impl FnOnce(&mut Pieces),
-    ) -> Result<SendStatus, SendError> {
-        if self.is_disconnect_requested() {
-            return Err(SendError::Disconnected);
-        }
-        self.settle_casts();
-        let mut append = Some(append);
-        let local = self.local.with(|queue| {
-            self.splice(queue);
-            let mut above = queue.bytes() + bytes > self.context.config.send_high_watermark;
-            if above {
-                let room = self.make_room(queue, bytes);
-                if room == Room::Refused {
-                    return Ok(SendStatus::Dropped);
-                }
-                above = room == Room::None;
-            }
-            let queued = self.admit(queue.bytes(), bytes)?;
-            if let Some(append) = append.take() {
-                append(&mut queue.pieces);
-            }
-            self.context.worker.service.budget.note(queued, bytes);
-            queue.above_high |= above;
-            if !queue.attention {
-                queue.attention = true;
-                attention::list(self.key);
-            }
-            Ok(SendStatus::of(above))
-        });
-        match (local, append) {
-            (Some(outcome), _) => outcome,
-            (None, Some(append)) => self.enqueue_remote(bytes, false, append),
-            (None, None) => Err(SendError::InsideEncoder),
-        }
-    }
-
-    /// Small frames are encoded under the lock, so that they share blocks; large ones before it is
-    /// taken, so that a slow encoder does not hold up the worker. What `may_be_late` is queued also
-    /// when the end was asked for.
-    fn enqueue_remote(
-        self: &Arc<Self>,
-        bytes: usize,
-        may_be_late: bool,
-        append: impl FnOnce(&mut Pieces),
-    ) -> Result<SendStatus, SendError> {
-        if ENCODING.get() {
-            return Err(SendError::InsideEncoder);
-        }
-        let mut append = Some(append);
-        let mut outside = Pieces::default();
-        if bytes > ENCODE_UNDER_LOCK_MAX
-            && let Some(append) = append.take()
-        {
-            append(&mut outside);
-        }
-        self.enqueue_elsewhere(may_be_late, |remote, after| {
-            // The owner moves bytes between the halves under this lock: the sum is exact here.
-            let mut before = self.local_bytes.load(Ordering::Relaxed) + remote.bytes();
-            if before + bytes > self.context.config.send_high_watermark {
-                match self.make_remote_room(remote, before, bytes) {
-                    Room::None => {}
-                    Room::Made => before = remote.bytes(),
-                    Room::Refused => return Ok(None),
-                }
-            }
-            let queued = self.admit(before, bytes)?;
-            remote.append(after, |pieces| {
-                if let Some(append) = append {
-                    let _mark = Encoding::begin();
-                    append(pieces);
-                }
-                pieces.splice(&mut outside);
-            });
-            Ok(Some(queued))
-        })
-    }
-
-    /// Has `append` add to the remote half, under its lock: behind the cast that it is told. It
-    /// returns how many bytes are queued then, or that nothing was.
-    pub(super) fn enqueue_elsewhere(
-        self: &Arc<Self>,
-        may_be_late: bool,
-        append: impl FnOnce(&mut RemoteHalf, u64) -> Result<Option<usize>, SendError>,
-    ) -> Result<SendStatus, SendError> {
-        if ENCODING.get() {
-            return Err(SendError::InsideEncoder);
-        }
-        let queued = {
-            // Before the lock: what this thread has cast is posted.
-            let after = self.context.worker.casts.to_wait_for();
-            let mut remote = self.remote.lock();
-            // Looked at again, since much may have happened while it was encoded: under the lock,
-            // which the owner takes once more before it half-closes.
-            if !may_be_late && self.is_disconnect_requested() {
-                return Err(SendError::Disconnected);
-            }
-            let remote = remote.get_or_insert_default();
-            let queued = append(remote, after)?;
-            self.remote_bytes.store(remote.bytes(), Ordering::Release);
-            queued
-        };
-        let high = self.context.config.send_high_watermark;
-        let status = queued.map_or(SendStatus::Dropped, |queued| SendStatus::of(queued > high));
-        if status != SendStatus::Queued {
-            // The owner may never see this much at once, but owes the sender an `on_writable`.
-            self.backpressured.store(true, Ordering::Release);
-        }
-        self.attend_from_elsewhere();
-        Ok(status)
-    }
-
-    /// Applies what this thread has cast before it sends on: to the sessions of the owner's.
-    #[inline]
-    pub(super) fn settle_casts(&self) {
-        // Under a remote half's lock, what is cast to that session could not be queued.
-        if self.context.worker.casts.are_waiting() && !ENCODING.get() {
-            self.context.worker.apply_casts();
-        }
-    }
-
-    /// Checks the hard limits. Returns what will be queued.
-    pub(super) fn admit(self: &Arc<Self>, queued: usize, bytes: usize) -> Result<usize, SendError> {
-        let limit = self.context.config.send_queue_max;
-        if queued + bytes > limit {
-            self.request_disconnect(CloseReason::SendOverflow);
-            return Err(SendError::Overflow { queued, limit });
-        }
-        if !self.context.worker.service.budget.admits(queued, bytes) {
-            self.request_disconnect(CloseReason::MemoryLimit);
-            return Err(SendError::OverBudget { queued });
-        }
-        Ok(queued + bytes)
-    }
-
-    /// Queues a frame that many sessions share, which is the worker's cast `number`, with a key if
-    /// it has one, and puts the session into `line` to be flushed. Owner only. Whether it was
-    /// taken.
-    pub(crate) fn enqueue_cast(
-        self: &Arc<Self>,
-        frame: &SharedFrame,
-        key: Option<u64>,
-        number: u64,
-        line: &mut VecDeque<Key>,
-    ) -> bool {
-        if self.is_disconnect_requested() && self.ended_before_cast(number) {
-            return false;
-        }
-        let bytes = frame.len();
-        let push = |pieces: &mut Pieces| {
-            pieces.push(Piece::Shared(frame.clone(), 0..bytes));
-        };
-        let local = self.local.with(|queue| {
-            // What goes behind this cast stays where it is.
-            self.splice_until(queue, number - 1);
-            if let Some(key) = key.filter(|_| self.send_policy() == SendPolicy::LatestByKey) {
-                return self.push_keyed(queue, key, frame);
-            }
-            let above = queue.bytes() + bytes > self.context.config.send_high_watermark;
-            if above && self.make_room(queue, bytes) == Room::Refused {
-                return Ok(SendStatus::Dropped);
-            }
-            self.admit(queue.bytes(), bytes)?;
-            push(&mut queue.pieces);
-            if !queue.attention && !queue.in_line {
-                queue.in_line = true;
-                line.push_back(self.key);
-            }
-            Ok(SendStatus::Queued)
-        });
-        // An encoder of this very session made the worker apply its casts: from elsewhere, then.
-        local
-            .unwrap_or_else(|| self.enqueue_remote(bytes, true, push))
-            .is_ok_and(|status| status != SendStatus::Dropped)
-    }
-
-    /// Whether the end was asked for before cast `number` was made.
-    fn ended_before_cast(&self, number: u64) -> bool {
-        let first = self.reason.lock();
-        first.is_some() && self.last_cast.load(Ordering::Relaxed) < number
-    }
-
     /// Moves the remote half behind the local one. Owner only; one load when there is nothing.
     #[inline]
     pub(crate) fn splice(&self, queue: &mut LocalQueue) {
@@ -308,7 +111,7 @@ impl SessionShared {
     }
 
     /// As [`SessionShared::splice`], but only what goes behind cast `applied` or an earlier one.
-    fn splice_until(&self, queue: &mut LocalQueue, applied: u64) {
+    pub(super) fn splice_until(&self, queue: &mut LocalQueue, applied: u64) {
         if self.remote_bytes.load(Ordering::Acquire) == 0 {
             return;
         }
@@ -345,9 +148,26 @@ impl SessionShared {
         local + self.remote_bytes.load(Ordering::Acquire)
     }
 
+    /// As [`SessionShared::is_above_high`], for the owner before each packet: one load unless
+    /// something was queued past the watermark.
+    #[inline]
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.flags.has(PRESSED) && self.is_pressed_still()
+    }
+
+    #[cold]
+    fn is_pressed_still(&self) -> bool {
+        // Before the look: whoever queues from elsewhere after it sets the flag again.
+        self.flags.set(PRESSED, false);
+        let above = self.is_above_high();
+        if above {
+            self.flags.set(PRESSED, true);
+        }
+        above
+    }
+
     /// Whether the send queue keeps what the peer sends from being handled: it is above the high
     /// watermark, and nothing else bounds it.
-    #[inline]
     pub(crate) fn is_above_high(&self) -> bool {
         self.queued_bytes() > self.context.config.send_high_watermark
             && self.holds_input_when_full()
@@ -444,7 +264,7 @@ impl SessionShared {
     }
 
     /// Posts the session to its owner, unless it is on its way there already.
-    fn attend_from_elsewhere(self: &Arc<Self>) {
+    pub(super) fn attend_from_elsewhere(self: &Arc<Self>) {
         if !self.scheduled.swap(true, Ordering::AcqRel) {
             self.context
                 .worker
@@ -496,8 +316,13 @@ impl SessionShared {
     #[inline]
     pub(crate) fn trace_packet(&self, id: PacketId, bytes: usize) {
         if self.is_traced() {
-            tracing::info!(target: TRACE, session = %self.id, packet = %id, bytes, "received");
+            self.log_packet(id, bytes);
         }
+    }
+
+    #[cold]
+    fn log_packet(&self, id: PacketId, bytes: usize) {
+        tracing::info!(target: TRACE, session = %self.id, packet = %id, bytes, "received");
     }
 
     /// Bytes came `now` nanoseconds after the service started. Owner only.
@@ -564,34 +389,18 @@ impl SessionShared {
 
 /// The size of a queue's half. 32 bits hold it: the configuration allows 1 GiB at most.
 #[derive(Default)]
-struct QueueBytes(AtomicU32);
+pub(super) struct QueueBytes(AtomicU32);
 
 impl QueueBytes {
     #[inline]
-    fn load(&self, order: Ordering) -> usize {
+    pub(super) fn load(&self, order: Ordering) -> usize {
         self.0.load(order) as usize
     }
 
     #[inline]
-    fn store(&self, bytes: usize, order: Ordering) {
+    pub(super) fn store(&self, bytes: usize, order: Ordering) {
         self.0
             .store(u32::try_from(bytes).unwrap_or(u32::MAX), order);
-    }
-}
-
-/// Marks this thread as encoding, also when the encoder panics.
-struct Encoding;
-
-impl Encoding {
-    fn begin() -> Self {
-        ENCODING.set(true);
-        Self
-    }
-}
-
-impl Drop for Encoding {
-    fn drop(&mut self) {
-        ENCODING.set(false);
     }
 }
 

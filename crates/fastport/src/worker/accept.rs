@@ -254,12 +254,9 @@ impl<E: Engine> Worker<E> {
         if let Some(context) = known.into_iter().find(same) {
             return context;
         }
-        let context = Arc::new(SessionContext {
-            worker: self.link.clone(),
-            handler,
-            config: config.clone(),
-            inbound,
-        });
+        let worker = self.link.clone();
+        let context = SessionContext::new(worker, handler, config.clone(), inbound);
+        let context = Arc::new(context);
         self.contexts.retain(|known| known.strong_count() > 0);
         self.contexts.push(Arc::downgrade(&context));
         context

@@ -204,7 +204,7 @@ impl Slot {
             if shared.is_disconnect_requested() {
                 return Parsed::Ended;
             }
-            if shared.is_above_high() {
+            if shared.is_pressed() {
                 return if at < bytes.len() {
                     Parsed::Held { at }
                 } else {
