@@ -30,19 +30,22 @@ pub(crate) enum Path {
     Send,
     /// 64 messages of 64 bytes come at once and are forwarded one by one.
     Forward,
+    /// A connection is made, one message of 64 bytes is forwarded, and it is closed.
+    Session,
     /// The framer's with a defect: every fourth frame is looked for twice. It must be found.
     #[value(hide = true)]
     Planted,
 }
 
 impl Path {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Framer,
         Self::Ring,
         Self::Blocks,
         Self::Turn,
         Self::Send,
         Self::Forward,
+        Self::Session,
     ];
 
     /// As it is written on the command line and in the file.
@@ -56,7 +59,7 @@ impl Path {
         match self {
             Self::Framer | Self::Ring | Self::Blocks | Self::Planted => 2000,
             Self::Turn => 1000,
-            Self::Send | Self::Forward => 500,
+            Self::Send | Self::Forward | Self::Session => 500,
         }
     }
 
@@ -84,6 +87,7 @@ impl Path {
             ),
             Self::Turn => return echo(Forward, 1, rounds),
             Self::Forward => return echo(Forward, BURST, rounds),
+            Self::Session => return sessions(rounds),
             Self::Send => return echo(Answer, BURST, rounds),
         }
         Ok(())
@@ -145,29 +149,55 @@ impl Handler for Answer {
 
 /// One session on one inline worker; each round a burst at once, and all its answers.
 fn echo(handler: impl Handler, burst: usize, rounds: u32) -> io::Result<()> {
-    let server = Server::builder()
+    let server = server(handler)?;
+    let mut client = connect(&server)?;
+    for _ in 0..rounds {
+        exchange(&mut client, burst)?;
+    }
+    drop(client);
+    server.stop(PATIENCE);
+    Ok(())
+}
+
+/// One session after the other on one inline worker.
+fn sessions(count: u32) -> io::Result<()> {
+    let server = server(Forward)?;
+    for _ in 0..count {
+        exchange(&mut connect(&server)?, 1)?;
+    }
+    server.stop(PATIENCE);
+    Ok(())
+}
+
+fn server(handler: impl Handler) -> io::Result<Server> {
+    Server::builder()
         .listen("127.0.0.1:0")
         .engine(EngineKind::Poll)
         .workers(1)
         .dispatch(Dispatch::Inline)
         .handler(handler)
         .start()
-        .map_err(Error::other)?;
-    let mut client = TcpStream::connect(server.local_address())?;
+        .map_err(Error::other)
+}
+
+fn connect(server: &Server) -> io::Result<TcpStream> {
+    let client = TcpStream::connect(server.local_address())?;
     client.set_nodelay(true)?;
     client.set_read_timeout(Some(PATIENCE))?;
+    Ok(client)
+}
+
+/// Sends a burst at once and reads all its answers.
+fn exchange(client: &mut TcpStream, burst: usize) -> io::Result<()> {
     let request = frames(burst);
     let mut answer = vec![0; request.len()];
-    for _ in 0..rounds {
-        client.write_all(&request)?;
-        client.read_exact(&mut answer)?;
+    client.write_all(&request)?;
+    client.read_exact(&mut answer)?;
+    if answer == request {
+        Ok(())
+    } else {
+        Err(Error::other("the answer is not what was sent"))
     }
-    if answer != request {
-        return Err(Error::other("the answer is not what was sent"));
-    }
-    drop(client);
-    server.stop(PATIENCE);
-    Ok(())
 }
 
 const BURST: usize = 64;

@@ -1,8 +1,9 @@
 //! The worker's ring of provided buffers: receive memory that the kernel picks from when data
 //! arrives.
 //!
-//! It publishes the buffers of a [`ChunkStore`]. A buffer is free, or published, or lent; what
-//! comes back during a turn is published once at its end, with one store of the tail.
+//! It publishes buffers of a [`ChunkStore`], as many as the kernel is seen to need. A buffer is
+//! free, or published, or lent; what comes back during a turn is published once at its end, with
+//! one store of the tail.
 //!
 //! ```text
 //!   free --publish--> published --completion--> lent --recycle, drop--> free
@@ -22,12 +23,20 @@ use std::sync::atomic::{AtomicU16, Ordering};
 /// Most entries that the kernel takes in one ring.
 const ENTRIES_MAX: u16 = 32_768;
 
+/// So many are published at least, if there are so many: fewer would not be warmer.
+const PUBLISHED_MIN: usize = 48;
+/// After so many publications it is seen how many are needed.
+const LOOKED_AT: u32 = 256;
+
 /// The receive buffers of one worker and the ring by which the kernel gets them.
 pub(super) struct ProvidedBuffers {
     store: ChunkStore,
     entries: Entries,
     tail: u16,
     published: usize,
+    /// As many as were published when that was last done.
+    left_out: usize,
+    window: Window,
 }
 
 impl ProvidedBuffers {
@@ -39,6 +48,8 @@ impl ProvidedBuffers {
             entries: Entries::map(count.next_power_of_two())?,
             tail: 0,
             published: 0,
+            left_out: 0,
+            window: Window::new(usize::from(count)),
         })
     }
 
@@ -53,17 +64,22 @@ impl ProvidedBuffers {
         unsafe { ring.register_buffers(address, self.entries.count, BUFFER_GROUP) }
     }
 
-    /// Publishes every free buffer, those that other threads dropped included.
+    /// Publishes free buffers, those that other threads dropped included, as many as the kernel is
+    /// seen to need.
     pub(super) fn publish(&mut self) {
         if self.store.has_returned() {
             self.store.collect();
         }
+        self.window
+            .note(self.left_out - self.published, self.published);
         let free = self.store.count() - self.store.lent() - self.published;
-        if free == 0 {
+        let missing = self.window.size.saturating_sub(self.published).min(free);
+        if missing == 0 {
+            self.left_out = self.published;
             return;
         }
         let bytes = u32::try_from(self.store.bytes()).unwrap_or(u32::MAX);
-        for _ in 0..free {
+        for _ in 0..missing {
             let Some(id) = self.store.acquire() else {
                 break;
             };
@@ -72,6 +88,7 @@ impl ProvidedBuffers {
             self.tail = self.tail.wrapping_add(1);
             self.published += 1;
         }
+        self.left_out = self.published;
         self.entries.set_tail(self.tail);
     }
 
@@ -108,6 +125,48 @@ impl ProvidedBuffers {
     /// Whether holders should copy.
     pub(super) fn is_scarce(&self) -> bool {
         self.store.is_scarce()
+    }
+}
+
+/// How many buffers are published.
+///
+/// The kernel takes them in turn, the one that was published first, so all that are published lie
+/// between two uses of one: of 256 buffers each has left the nearer caches when it is used again.
+/// Those that are not published wait in the store, which gives the warmest first.
+struct Window {
+    size: usize,
+    all: usize,
+    /// Most that were used between two publications, of those that are looked at.
+    most_used: usize,
+    looked_at: u32,
+}
+
+impl Window {
+    fn new(all: usize) -> Self {
+        Self {
+            size: all,
+            all,
+            most_used: 0,
+            looked_at: 0,
+        }
+    }
+
+    /// The kernel used so many since the last publication, and so many are left.
+    #[inline]
+    fn note(&mut self, used: usize, left: usize) {
+        if used == 0 {
+            return;
+        }
+        self.most_used = self.most_used.max(used);
+        self.looked_at += 1;
+        if left == 0 {
+            // It may have wanted more, and ended receives for want of them.
+            *self = Self::new(self.all);
+        } else if self.looked_at == LOOKED_AT {
+            let wanted = self.most_used + self.most_used / 2;
+            self.size = wanted.clamp(PUBLISHED_MIN.min(self.all), self.all);
+            (self.most_used, self.looked_at) = (0, 0);
+        }
     }
 }
 
@@ -204,6 +263,59 @@ mod tests {
         buffers.publish();
         assert_eq!((buffers.published(), buffers.tail), (3, 5));
         buffers.store.check_invariants();
+    }
+
+    /// Turns in which so many of what is published are used, as often as it takes to be seen.
+    fn use_often(buffers: &mut ProvidedBuffers, each: usize) {
+        for _ in 0..2 * LOOKED_AT {
+            let first = buffers.tail.wrapping_sub(buffers.published as u16);
+            for position in first..first + each as u16 {
+                let index = usize::from(position & (buffers.entries.count - 1));
+                // SAFETY: the index is below the number of entries that are mapped.
+                let entry = unsafe { buffers.entries.start.add(index) };
+                // SAFETY: the entry is mapped and was written by `publish`; no ring reads it.
+                let id = unsafe { entry.as_ref() }.bid();
+                let chunk = buffers.lend(id, 10);
+                buffers.recycle(chunk);
+            }
+            buffers.publish();
+        }
+    }
+
+    #[test]
+    fn no_more_are_published_than_are_used() {
+        let mut buffers = ProvidedBuffers::new(256, 64).unwrap();
+        buffers.publish();
+        assert_eq!(buffers.published(), 256);
+        use_often(&mut buffers, 40);
+        assert_eq!(buffers.published(), 60);
+        use_often(&mut buffers, 3);
+        assert_eq!(buffers.published(), PUBLISHED_MIN);
+        // All that are left are used: it may have wanted more.
+        use_often(&mut buffers, PUBLISHED_MIN);
+        assert!(buffers.published() > PUBLISHED_MIN);
+        buffers.store.check_invariants();
+    }
+
+    #[test]
+    fn one_turn_that_uses_all_has_all_published() {
+        let mut window = Window::new(256);
+        for _ in 0..LOOKED_AT {
+            window.note(1, 255);
+        }
+        assert_eq!(window.size, PUBLISHED_MIN);
+        window.note(PUBLISHED_MIN, 0);
+        assert_eq!(window.size, 256);
+        // A turn in which nothing is received says nothing.
+        for _ in 0..LOOKED_AT {
+            window.note(0, 256);
+        }
+        assert_eq!(window.size, 256);
+        let few = &mut Window::new(3);
+        for _ in 0..LOOKED_AT {
+            few.note(1, 2);
+        }
+        assert_eq!(few.size, 3);
     }
 
     #[test]
