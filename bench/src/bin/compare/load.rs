@@ -1,6 +1,7 @@
 //! Puts one server under a scenario's load and meters what both sides spend on it.
 
 use crate::measurement::{Latency, Measurement};
+use crate::open_loop::OpenLoop;
 use crate::scenario::{Scenario, Work};
 use crate::server::Server;
 use crate::{fan_out, memory};
@@ -32,6 +33,18 @@ impl Load {
             Work::Idle { sessions } => {
                 let measure = || memory::measure(server, sessions);
                 on_core(self.core, measure).map_err(readable)
+            }
+            Work::OpenLoop {
+                sessions,
+                payload,
+                per_second,
+            } => {
+                let opened = || OpenLoop::open(server.address, sessions, payload, per_second);
+                let mut open_loop = on_core(self.core, opened).map_err(readable)?;
+                let warmup = self.warmup as usize * sessions;
+                let ask = || open_loop.run(warmup, self.duration);
+                let metered = Metered::run(server, || on_core(self.core, ask).map_err(readable))?;
+                Ok(metered.measurement())
             }
             Work::FanOut { sessions, payload } => {
                 let opened = || fan_out::Receivers::open(server.address, sessions, payload);

@@ -13,6 +13,7 @@ mod fan_out;
 mod load;
 mod measurement;
 mod memory;
+mod open_loop;
 mod scenario;
 mod server;
 mod table;

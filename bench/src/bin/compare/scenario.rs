@@ -35,6 +35,12 @@ pub(crate) enum Work {
     Bench(&'static [&'static str]),
     /// Sessions that are opened, echo once and stay.
     Idle { sessions: usize },
+    /// Requests at their times, whether or not answers come.
+    OpenLoop {
+        sessions: usize,
+        payload: usize,
+        per_second: u32,
+    },
     /// A message to every session.
     FanOut { sessions: usize, payload: usize },
 }
@@ -105,6 +111,13 @@ impl Scenario {
     /// How it is run.
     pub(crate) const fn work(self) -> Work {
         Work::Bench(match self {
+            Self::S4 => {
+                return Work::OpenLoop {
+                    sessions: 100,
+                    payload: 64,
+                    per_second: 30_000,
+                };
+            }
             Self::S5 => return Work::Idle { sessions: 15_000 },
             Self::FanOut => {
                 return Work::FanOut {
@@ -122,17 +135,6 @@ impl Scenario {
             ],
             Self::S2 => &["--sessions", "1000", "--payload", "64"],
             Self::S3 | Self::S3P => &["--sessions", "100", "--payload", "64", "--inflight", "64"],
-            Self::S4 => &[
-                "--sessions",
-                "100",
-                "--payload",
-                "64",
-                "--rate",
-                "30000",
-                // A load generator that sleeps would count its own waking.
-                "--wait",
-                "spin",
-            ],
             Self::S6 => &[
                 "--scenario",
                 "churn",
