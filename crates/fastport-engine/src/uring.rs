@@ -15,10 +15,12 @@
 //! | `send_scratch` | message headers and iovecs until the kernel has copied them |
 //! | `waker` | wake-ups from other threads |
 //! | `accept`, `receive`, `send`, `close` | what the completions of each operation lead to |
+//! | `ahead` | whose completions come next |
 //! | `lost_resets` | looking at connections whose reset the kernel may have swallowed |
 //! | [`probe`] | whether this machine permits and does all of that |
 
 mod accept;
+mod ahead;
 mod close;
 mod lost_resets;
 mod ops;
@@ -56,9 +58,6 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 use table::Table;
 use waker::WakeRead;
-
-/// The slot of so many completions ahead is fetched.
-const FETCHED_AHEAD: usize = 4;
 
 /// What the kernel reads or writes while operations are in flight.
 struct Parts {
@@ -359,9 +358,7 @@ impl Engine for UringEngine {
                 }
             }
             let entry = self.ring.next()?;
-            if let Some(index) = self.upcoming(FETCHED_AHEAD) {
-                self.memory.slots.prefetch(index);
-            }
+            self.fetch_ahead();
             let event = self.complete(&entry);
             if event.is_some() {
                 return event;
@@ -371,8 +368,7 @@ impl Engine for UringEngine {
 
     #[inline]
     fn upcoming(&self, ahead: usize) -> Option<usize> {
-        let (_, key) = Key::from_user_data(self.ring.upcoming(ahead)?)?;
-        Some(key.index())
+        self.index_ahead(ahead)
     }
 
     fn in_flight(&self) -> usize {

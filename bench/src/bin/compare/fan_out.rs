@@ -4,13 +4,13 @@
 //! session costs one read a wake-up, whatever that brings. Every session must get every byte; of
 //! one in 64 the bytes are compared as well.
 
-use crate::load::Done;
+use crate::load::{Done, now};
 use fastport_bench::frames::{BROADCAST, header};
 use fastport_bench::idle_sessions::IdleSessions;
 use rustix::event::epoll;
 use std::io::{self, Error, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Sessions that receive, and the message.
 pub(crate) struct Receivers {
@@ -132,11 +132,6 @@ fn repeats(frame: &[u8], at: usize, bytes: &[u8]) -> bool {
         .iter()
         .zip(expected)
         .all(|(byte, expected)| byte == expected)
-}
-
-/// When a measurement begins: the only place that reads the clock.
-fn now() -> Instant {
-    Instant::now()
 }
 
 /// Messages under way at a time: enough that the server need not wait for the receivers.

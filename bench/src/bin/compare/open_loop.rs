@@ -5,7 +5,7 @@
 //! what goes out late hides nothing. Every session must get every answer in order; of one in 16 the
 //! bytes are compared as well.
 
-use crate::load::Done;
+use crate::load::{Done, now};
 use crate::measurement::Latency;
 use fastport_bench::frames::{RAW_ECHO, header};
 use fastport_bench::idle_sessions::IdleSessions;
@@ -121,7 +121,7 @@ impl OpenLoop {
         Ok(!events.is_empty())
     }
 
-    /// Notes the answers that end in the `read` bytes which a session got `elapsed` after the start.
+    /// Notes the answers that end in the `read` bytes which a session got so long after the start.
     fn take_in(
         &mut self,
         session: usize,
@@ -154,11 +154,6 @@ impl OpenLoop {
         }
         Ok(())
     }
-}
-
-/// The only place that reads the clock.
-fn now() -> Instant {
-    Instant::now()
 }
 
 /// Bytes of every so many sessions are compared.

@@ -150,9 +150,10 @@ impl Handler for Answer {
 /// One session on one inline worker; each round a burst at once, and all its answers.
 fn echo(handler: impl Handler, burst: usize, rounds: u32) -> io::Result<()> {
     let server = server(handler)?;
+    let mut burst = Burst::new(burst);
     let mut client = connect(&server)?;
     for _ in 0..rounds {
-        exchange(&mut client, burst)?;
+        burst.exchange(&mut client)?;
     }
     drop(client);
     server.stop(PATIENCE);
@@ -162,8 +163,9 @@ fn echo(handler: impl Handler, burst: usize, rounds: u32) -> io::Result<()> {
 /// One session after the other on one inline worker.
 fn sessions(count: u32) -> io::Result<()> {
     let server = server(Forward)?;
+    let mut burst = Burst::new(1);
     for _ in 0..count {
-        exchange(&mut connect(&server)?, 1)?;
+        burst.exchange(&mut connect(&server)?)?;
     }
     server.stop(PATIENCE);
     Ok(())
@@ -187,16 +189,30 @@ fn connect(server: &Server) -> io::Result<TcpStream> {
     Ok(client)
 }
 
-/// Sends a burst at once and reads all its answers.
-fn exchange(client: &mut TcpStream, burst: usize) -> io::Result<()> {
-    let request = frames(burst);
-    let mut answer = vec![0; request.len()];
-    client.write_all(&request)?;
-    client.read_exact(&mut answer)?;
-    if answer == request {
-        Ok(())
-    } else {
-        Err(Error::other("the answer is not what was sent"))
+/// What is sent at once, and room for the answers: made once, since that is not what is counted.
+struct Burst {
+    request: Vec<u8>,
+    answer: Vec<u8>,
+}
+
+impl Burst {
+    fn new(count: usize) -> Self {
+        let request = frames(count);
+        Self {
+            answer: vec![0; request.len()],
+            request,
+        }
+    }
+
+    /// Sends it and reads all its answers.
+    fn exchange(&mut self, client: &mut TcpStream) -> io::Result<()> {
+        client.write_all(&self.request)?;
+        client.read_exact(&mut self.answer)?;
+        if self.answer == self.request {
+            Ok(())
+        } else {
+            Err(Error::other("the answer is not what was sent"))
+        }
     }
 }
 

@@ -64,6 +64,11 @@ impl Sending {
     /// One call with as many of the pieces that are left as it takes.
     fn write(&self, stream: &TcpStream) -> io::Result<usize> {
         let (left, skip) = self.progress.next(&self.batch, PIECES_MAX);
+        if let [only] = left {
+            // A list of pieces costs the kernel a copy of the list and of its header.
+            let bytes = &only.as_slice()[skip..];
+            return SockRef::from(stream).send_with_flags(bytes, NO_SIGNAL);
+        }
         if left.len() > PIECES_FEW {
             let mut slices = vec![IoSlice::new(&[]); left.len()];
             return write_from(stream, left, skip, &mut slices);

@@ -148,7 +148,8 @@ impl Ring {
     /// Takes the oldest completion.
     #[inline]
     pub(super) fn next(&mut self) -> Option<cqueue::Entry> {
-        if self.backlog.len() <= SEEN_AHEAD {
+        // Not below, or the last ones of a turn would each look in vain.
+        if matches!(self.backlog.len(), 0 | SEEN_AHEAD) {
             let entries = self.io.completion().take(TAKEN_AT_ONCE);
             self.backlog.extend(entries);
         }

@@ -22,6 +22,8 @@ const LAST_ACCEPT_TURNS: u32 = 256;
 /// when it is so many ahead.
 const SLOT_FETCHED_AHEAD: usize = 4;
 const SESSION_FETCHED_AHEAD: usize = 2;
+/// Of so many sessions all is in the nearer caches anyway.
+const SESSIONS_NEAR: usize = 256;
 /// A worker that was late by so much was kept from running.
 const GAP_MIN: Duration = Duration::from_secs(1);
 /// How long an engine may take to let go of its memory at the end.
@@ -105,6 +107,9 @@ impl<E: Engine> Worker<E> {
     /// few events after the slot.
     #[inline]
     fn fetch_ahead(&self) {
+        if self.slots.len() <= SESSIONS_NEAR {
+            return;
+        }
         let upcoming = |ahead| self.slots.get(self.engine.upcoming(ahead)?)?.as_deref();
         if let Some(slot) = upcoming(SLOT_FETCHED_AHEAD) {
             prefetch(slot);
