@@ -335,7 +335,9 @@ pub(crate) struct BenchArguments {
     pub(crate) inflight: usize,
     /// Requests per second over all sessions, sent on time whether or not answers come (open loop).
     ///
-    /// Latency is counted from the intended send time, so that a stalled server can not hide.
+    /// Latency is counted from the intended send time, so that a stalled server can not hide. The
+    /// sender is a thread of its own: on one processor with the I/O threads it waits for its turn,
+    /// which counts too.
     #[arg(long, value_name = "R", conflicts_with = "inflight", value_parser = parse_rate)]
     pub(crate) rate: Option<f64>,
     /// Raw echo (0x0002) instead of BenchmarkRequest: no codec on either side.

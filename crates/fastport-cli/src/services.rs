@@ -20,9 +20,21 @@ pub(crate) struct Services {
 
 impl Handler for Services {
     fn on_packet(&self, session: &Session, packet: Packet<'_>) {
+        if packet.id() == PacketId::RAW_ECHO {
+            echo::on_raw(session, &packet);
+        } else {
+            self.on_other(session, packet);
+        }
+    }
+}
+
+impl Services {
+    /// Apart, so that the way of an echo is short, and by value: a packet that is pointed to is put
+    /// together in memory first.
+    #[inline(never)]
+    fn on_other(&self, session: &Session, packet: Packet<'_>) {
         match packet.id() {
             PacketId::BENCHMARK_REQUEST => benchmark::on_request(session, &packet),
-            PacketId::RAW_ECHO => echo::on_raw(session, &packet),
             PacketId::ECHO => echo::on_echo(session, &packet),
             PacketId::PING_REQUEST => echo::on_ping(session, &packet),
             PacketId::THROUGHPUT_DATA => throughput::on_data(session, &packet),

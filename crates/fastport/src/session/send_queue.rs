@@ -382,6 +382,7 @@ pub(crate) struct LocalQueue {
 
 impl LocalQueue {
     /// Bytes queued here and in flight.
+    #[inline]
     pub(crate) fn bytes(&self) -> usize {
         self.pieces.bytes() + self.in_flight
     }
