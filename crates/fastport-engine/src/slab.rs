@@ -63,6 +63,7 @@ impl<T> Slab<T> {
     }
 
     /// Has the memory of a place fetched, since it will be needed soon.
+    #[cfg(target_os = "linux")]
     #[inline]
     pub(crate) fn prefetch(&self, index: usize) {
         if let Some(entry) = self.entry(index) {
