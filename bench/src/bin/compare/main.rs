@@ -16,6 +16,7 @@ mod memory;
 mod open_loop;
 mod scenario;
 mod server;
+mod sockets;
 mod table;
 
 use beside::Company;

@@ -7,21 +7,17 @@
 
 use crate::load::{Done, now};
 use crate::measurement::Latency;
-use fastport_bench::frames::{RAW_ECHO, header};
-use fastport_bench::idle_sessions::IdleSessions;
-use rustix::event::{Timespec, epoll};
-use std::io::{self, Error, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use crate::sockets::{READY_MAX, Sockets, session_of};
+use fastport_bench::frames::RAW_ECHO;
+use rustix::event::epoll;
+use std::io::{self, Error};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// Sessions that ask in turn.
 pub(crate) struct OpenLoop {
-    sessions: Vec<TcpStream>,
-    /// Bytes that each session has got.
-    received: Vec<usize>,
-    frame: Vec<u8>,
-    epoll: rustix::fd::OwnedFd,
-    buffer: Vec<u8>,
+    sockets: Sockets,
+    ready: Vec<epoll::Event>,
     /// When each request is due after the one before.
     interval: Duration,
     sent: usize,
@@ -38,23 +34,9 @@ impl OpenLoop {
         payload: usize,
         per_second: u32,
     ) -> io::Result<Self> {
-        let header = header(RAW_ECHO, payload).ok_or_else(|| Error::other("too large"))?;
-        let mut idle = IdleSessions::open(server, sessions, payload)?;
-        idle.echo_all(payload)?;
-        let sessions = idle.into_sockets();
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        for (number, session) in sessions.iter().enumerate() {
-            session.set_nonblocking(true)?;
-            let data = epoll::EventData::new_u64(number as u64);
-            epoll::add(&epoll, session, data, epoll::EventFlags::IN)?;
-        }
-        let pattern = (0..payload).map(|at| at as u8);
         Ok(Self {
-            received: vec![0; sessions.len()],
-            frame: header.into_iter().chain(pattern).collect(),
-            sessions,
-            epoll,
-            buffer: vec![0; BUFFER_BYTES],
+            sockets: Sockets::open(server, sessions, (RAW_ECHO, payload), SAMPLE)?,
+            ready: Vec::with_capacity(READY_MAX),
             interval: Duration::from_secs(1) / per_second,
             sent: 0,
             answered: 0,
@@ -71,7 +53,8 @@ impl OpenLoop {
         while self.answered < requests {
             let time = now();
             if self.sent < requests && time - start >= self.interval * self.sent as u32 {
-                self.send()?;
+                self.sockets.send(self.sent % self.sockets.count())?;
+                self.sent += 1;
             }
             if self.receive(start, warmup)? {
                 heard = time;
@@ -93,71 +76,32 @@ impl OpenLoop {
         })
     }
 
-    fn send(&mut self) -> io::Result<()> {
-        let session = self.sent % self.sessions.len();
-        // A server that leaves so much unread that a small frame does not fit has failed.
-        self.sessions[session].write_all(&self.frame)?;
-        self.sent += 1;
-        Ok(())
-    }
-
     /// Takes what has come, without waiting. Whether anything had.
     fn receive(&mut self, start: Instant, warmup: usize) -> io::Result<bool> {
-        let mut events = Vec::with_capacity(EVENTS);
-        let at_once = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        let spare = rustix::buffer::spare_capacity(&mut events);
-        epoll::wait(&self.epoll, spare, Some(&at_once))?;
-        for event in &events {
-            let session = event.data.u64() as usize;
-            let read = self.sessions[session].read(&mut self.buffer)?;
-            if read == 0 {
-                return Err(Error::other("the server closed a session"));
+        self.sockets.wait(0, &mut self.ready)?;
+        for event in &self.ready {
+            let session = session_of(event);
+            let got = self.sockets.read(session)?;
+            let elapsed = start.elapsed();
+            let frame_bytes = self.sockets.frame_bytes();
+            for answer in got.start / frame_bytes..got.end / frame_bytes {
+                // Sessions ask in turn, and are answered in order.
+                let request = answer * self.sockets.count() + session;
+                if request >= self.sent {
+                    let sentence = "a session got an answer that it did not ask for";
+                    return Err(Error::other(sentence));
+                }
+                if request >= warmup {
+                    let due = self.interval * request as u32;
+                    self.latencies.push(elapsed.saturating_sub(due));
+                }
+                self.answered += 1;
             }
-            self.take_in(session, read, start.elapsed(), warmup)?;
         }
-        Ok(!events.is_empty())
-    }
-
-    /// Notes the answers that end in the `read` bytes which a session got so long after the start.
-    fn take_in(
-        &mut self,
-        session: usize,
-        read: usize,
-        elapsed: Duration,
-        warmup: usize,
-    ) -> io::Result<()> {
-        let before = self.received[session];
-        let frame_bytes = self.frame.len();
-        let mut expected = self.frame.iter().cycle().skip(before % frame_bytes);
-        let bytes = &self.buffer[..read];
-        if session.is_multiple_of(SAMPLE) && !bytes.iter().all(|byte| expected.next() == Some(byte))
-        {
-            return Err(Error::other("a session got other bytes"));
-        }
-        self.received[session] += read;
-        for answer in before / frame_bytes..self.received[session] / frame_bytes {
-            // Sessions ask in turn, and are answered in order.
-            let request = answer * self.sessions.len() + session;
-            if request >= self.sent {
-                return Err(Error::other(
-                    "a session got an answer that it did not ask for",
-                ));
-            }
-            if request >= warmup {
-                let due = self.interval * request as u32;
-                self.latencies.push(elapsed.saturating_sub(due));
-            }
-            self.answered += 1;
-        }
-        Ok(())
+        Ok(!self.ready.is_empty())
     }
 }
 
 /// Bytes of every so many sessions are compared.
 const SAMPLE: usize = 16;
-const EVENTS: usize = 128;
-const BUFFER_BYTES: usize = 16 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);

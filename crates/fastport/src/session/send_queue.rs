@@ -145,15 +145,18 @@ impl Pieces {
         let Some(queued) = &mut self.0 else {
             return false;
         };
-        let block = queued.open.as_mut();
-        let Some(block) = block.filter(|block| block.room() >= bytes) else {
+        let Some(block) = &mut queued.open else {
             return false;
         };
-        if let (Some(memory), Some(write)) = (block.reserve(bytes), write.take()) {
-            write(memory);
-            block.commit(bytes);
-            queued.bytes += bytes;
-        }
+        let Some(memory) = block.reserve(bytes) else {
+            return false;
+        };
+        let Some(write) = write.take() else {
+            return false;
+        };
+        write(memory);
+        block.commit(bytes);
+        queued.bytes += bytes;
         true
     }
 
