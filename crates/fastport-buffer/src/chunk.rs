@@ -105,16 +105,19 @@ impl Chunk {
         follows
     }
 
-    /// Whether the first byte of `range` of `next` follows this view in the same buffer; then the
-    /// view grows over the range and no new reference is needed.
-    pub fn extend_by(&mut self, next: &Self, range: Range<usize>) -> bool {
-        let follows = range.end <= next.len()
-            && range.start <= range.end
+    /// Whether the `bytes` bytes of `next` which begin at `at` follow this view in the same buffer;
+    /// then the view grows over them and no new reference is needed.
+    #[inline]
+    pub fn extend_by(&mut self, next: &Self, at: usize, bytes: usize) -> bool {
+        let inside = at.checked_add(bytes).is_some_and(|end| end <= next.len());
+        // Inside the chunk, so that 32 bits hold both.
+        let (at, bytes) = (at as u32, bytes as u32);
+        let follows = inside
+            && self.to == next.from + at
             && self.id == next.id
-            && self.to == next.from + narrow(range.start)
             && Arc::ptr_eq(&self.memory, &next.memory);
         if follows {
-            self.to = next.from + narrow(range.end);
+            self.to += bytes;
         }
         follows
     }

@@ -16,11 +16,14 @@ const BUCKET_KEEPS: usize = 64;
 #[derive(Debug)]
 pub struct TimerWheel<T> {
     start: Moment,
-    tick: Duration,
+    /// Nanoseconds of a tick.
+    tick: u64,
     /// The number of the next tick to expire.
     next: u64,
     /// No tick before this one has an entry.
     first: u64,
+    /// What was answered when [`TimerWheel::next_expiry`] was last asked, as long as it is so.
+    expiry: Option<Moment>,
     buckets: Vec<Vec<(Moment, T)>>,
     entries: usize,
 }
@@ -29,16 +32,18 @@ impl<T> TimerWheel<T> {
     /// Makes an empty wheel that starts now.
     ///
     /// # Panics
-    /// When the tick is zero.
+    /// When the tick is zero, or over 584 years.
     #[must_use]
     pub fn new(now: Moment, tick: Duration) -> Self {
-        assert!(!tick.is_zero(), "a tick must take time");
+        let tick = u64::try_from(tick.as_nanos()).unwrap_or(0);
+        assert!(tick > 0, "a tick must take time, and not for ever");
         let buckets = (0..BUCKETS).map(|_| Vec::new()).collect();
         Self {
             start: now,
             tick,
             next: 0,
             first: 0,
+            expiry: None,
             buckets,
             entries: 0,
         }
@@ -50,6 +55,9 @@ impl<T> TimerWheel<T> {
         self.buckets[bucket(tick)].push((deadline, entry));
         self.entries += 1;
         self.first = self.first.min(tick);
+        if let Some(expiry) = self.expiry {
+            self.expiry = Some(expiry.min(self.begin_of(tick.saturating_add(1))));
+        }
     }
 
     /// Moves the entries whose deadline has passed at `now` to `due`, each with its deadline.
@@ -75,11 +83,21 @@ impl<T> TimerWheel<T> {
         }
         self.entries -= due.len() - before;
         self.next = self.next.max(end);
+        self.expiry = None;
     }
 
     /// When [`TimerWheel::expire`] should be called next: the end of the first tick with an entry,
     /// at most a lap away. `None` when the wheel is empty.
+    #[inline]
     pub fn next_expiry(&mut self) -> Option<Moment> {
+        // Asked twice a turn, so it is not looked for twice.
+        if self.expiry.is_none() {
+            self.expiry = self.find_expiry();
+        }
+        self.expiry
+    }
+
+    fn find_expiry(&mut self) -> Option<Moment> {
         if self.entries == 0 {
             return None;
         }
@@ -91,7 +109,6 @@ impl<T> TimerWheel<T> {
                 entries.any(|(deadline, _)| *deadline <= end)
             })
             .unwrap_or(lap - 1);
-        // Asked twice a turn, so it is not looked for twice.
         self.first = tick;
         Some(self.begin_of(tick + 1))
     }
@@ -110,20 +127,24 @@ impl<T> TimerWheel<T> {
 
     /// Whole ticks that have passed at `now`: the entries of those are due.
     fn ticks_until(&self, now: Moment) -> u64 {
-        let passed = now.saturating_since(self.start).as_nanos() / self.tick.as_nanos();
-        u64::try_from(passed).unwrap_or(u64::MAX)
+        self.since_start(now) / self.tick
     }
 
     /// The tick whose end is at or after the deadline.
     fn tick_after(&self, deadline: Moment) -> u64 {
-        let until = deadline.saturating_since(self.start).as_nanos();
-        u64::try_from(until.div_ceil(self.tick.as_nanos()).saturating_sub(1)).unwrap_or(u64::MAX)
+        self.since_start(deadline)
+            .div_ceil(self.tick)
+            .saturating_sub(1)
+    }
+
+    /// Nanoseconds.
+    fn since_start(&self, at: Moment) -> u64 {
+        at.nanoseconds().saturating_sub(self.start.nanoseconds())
     }
 
     /// When a tick begins, which is when the one before it ends.
     fn begin_of(&self, tick: u64) -> Moment {
-        let nanos = self.tick.as_nanos().saturating_mul(u128::from(tick));
-        self.start + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        self.start + Duration::from_nanos(self.tick.saturating_mul(tick))
     }
 }
 
@@ -162,6 +183,18 @@ mod tests {
         wheel.expire(start + ms(30), &mut due);
         assert_eq!(due, [(start + ms(25), 'a')]);
         assert_eq!(wheel.next_expiry(), None);
+    }
+
+    #[test]
+    fn an_earlier_entry_brings_the_next_expiry_forward() {
+        let start = start();
+        let mut wheel = TimerWheel::new(start, TICK);
+        for (deadline, expiry) in [(995, 1000), (255, 260), (500, 260), (7, 10)] {
+            wheel.insert(start + ms(deadline), deadline);
+            assert_eq!(wheel.next_expiry(), Some(start + ms(expiry)));
+        }
+        wheel.expire(start + ms(10), &mut Vec::new());
+        assert_eq!(wheel.next_expiry(), Some(start + ms(260)));
     }
 
     #[test]

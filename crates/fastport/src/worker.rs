@@ -74,6 +74,8 @@ pub(crate) struct Worker<E: Engine> {
     /// Connects that failed and wait for the engine's `Closed`.
     pub(crate) abandoned: BTreeSet<Key>,
     pub(crate) wheel: TimerWheel<Key>,
+    /// The engine's time, told in moments once a turn.
+    now: Moment,
     pub(crate) framer: PacketFramer,
     /// The same for sessions that have not authenticated.
     pub(crate) first_framer: PacketFramer,
@@ -139,7 +141,8 @@ impl<E: Engine> Worker<E> {
         let first_framer = PacketFramer::new(first_bytes.min(config.session.frame_bytes_max));
         let session_config = link.service.session_config.clone();
         let patience = Patience::new(config.wait, config.spin_limit);
-        let wheel = TimerWheel::new(link.service.clock.moment(engine.now()), TICK);
+        let now = link.service.clock.moment(engine.now());
+        let wheel = TimerWheel::new(now, TICK);
         Self {
             engine,
             link,
@@ -152,6 +155,7 @@ impl<E: Engine> Worker<E> {
             secure: secure::Secure::default(),
             abandoned: BTreeSet::new(),
             wheel,
+            now,
             framer,
             first_framer,
             contexts: Vec::new(),
@@ -167,8 +171,13 @@ impl<E: Engine> Worker<E> {
 
     /// When the turn's completions were taken, as sessions keep it.
     #[inline]
-    pub(crate) fn now(&self) -> Moment {
-        self.link.service.clock.moment(self.engine.now())
+    pub(crate) const fn now(&self) -> Moment {
+        self.now
+    }
+
+    /// Reads the engine's clock, which goes on only in its waits.
+    pub(crate) fn note_time(&mut self) {
+        self.now = self.link.service.clock.moment(self.engine.now());
     }
 
     /// Runs `act` on the session behind a key, unless the key is stale. The slot is taken out for

@@ -17,6 +17,7 @@ use crate::dispatch::work_queue::{State, WorkQueue};
 use crate::net::framer::{Framing, PacketFramer};
 use crate::session::asks::Unanswered;
 use crate::session::control::deliver;
+use crate::session::flags::ASKS;
 use crate::stats::handler_times::Stopwatch;
 use crate::worker::receive::note_panic;
 use crate::{CloseReason, Packet, Session};
@@ -202,7 +203,8 @@ impl Strand {
                 let whole = &bytes[at..at + frame.bytes];
                 let packet = Packet::in_chunk(frame.id, whole, chunk, at);
                 at += frame.bytes;
-                deliver(&*shared.context.handler, session, packet);
+                let asks = shared.flags.has(ASKS);
+                deliver(&*shared.context.handler, session, packet, asks);
             }
         }));
         if let Err(panic) = outcome {

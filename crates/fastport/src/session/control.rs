@@ -4,7 +4,6 @@
 //! so they are in order with the packets around them. `docs/session-control.md` has their format.
 
 use crate::net::framer;
-use crate::session::flags::ASKS;
 use crate::session::shared::SessionShared;
 use crate::{CloseReason, Handler, Packet, Session};
 use fastport_protocol::PacketId;
@@ -52,10 +51,11 @@ impl Farewell {
     }
 }
 
-/// Hands a packet to the handler, unless it is for the session layer.
+/// Hands a packet to the handler, unless it is for the session layer; `asks` tells whether it may
+/// be an answer.
 #[inline]
-pub(crate) fn deliver(handler: &dyn Handler, session: &Session, packet: Packet<'_>) {
-    if packet.id().is_session_control() || session.shared().flags.has(ASKS) {
+pub(crate) fn deliver(handler: &dyn Handler, session: &Session, packet: Packet<'_>, asks: bool) {
+    if packet.id().is_session_control() || asks {
         deliver_unless_ours(handler, session, packet);
     } else {
         handler.on_packet(session, packet);

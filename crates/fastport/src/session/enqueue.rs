@@ -4,14 +4,14 @@
 //! the policy of a full queue, the hard limits, the budget. It must not write to the queue's halves
 //! but by the functions of `send_queue` and `remote_half`, and what was refused is not queued.
 
-use crate::session::flags::PRESSED;
+use crate::session::flags::{ASKS, ENDS, FULL, PRESSED};
 use crate::session::remote_half::RemoteHalf;
 use crate::session::send_policy::Room;
 use crate::session::send_queue::{LocalQueue, Pieces};
 use crate::session::shared::SessionShared;
 use crate::worker::attention;
 use crate::{CloseReason, SendError, SendPolicy, SendStatus};
-use fastport_buffer::{Piece, SharedFrame};
+use fastport_buffer::{Piece, SendBatch, SharedFrame};
 use fastport_engine::Key;
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -113,6 +113,31 @@ impl SessionShared {
             queue.above_high = true;
             self.flags.set(PRESSED, true);
         }
+    }
+
+    /// Takes the session off the attention list and the next batch from its queue, and tells how
+    /// many bytes are queued or in flight then. `None`, and nothing has changed, when more is to be
+    /// looked at than the queue. Owner only.
+    #[inline]
+    pub(crate) fn take_calm_batch(&self) -> Option<(SendBatch, usize)> {
+        if self.flags.has(ENDS | PRESSED | ASKS | FULL)
+            || self.backpressured.load(Ordering::Acquire)
+        {
+            return None;
+        }
+        let taken = self.local.with(|queue| {
+            let waits_elsewhere = self.remote_bytes.load(Ordering::Acquire) != 0;
+            let high = self.context.config.send_high_watermark;
+            if waits_elsewhere || queue.above_high || queue.bytes() > high {
+                return None;
+            }
+            queue.attention = false;
+            let batch = queue.pieces.take_batch();
+            queue.in_flight += batch.bytes();
+            self.publish_local(queue.bytes());
+            Some((batch, queue.bytes()))
+        });
+        taken.flatten()
     }
 
     /// Small frames are encoded under the lock, so that they share blocks; large ones before it is

@@ -148,7 +148,7 @@ impl Session {
     pub fn forward(&self, packet: &Packet<'_>) -> Result<SendStatus, SendError> {
         if let Some((chunk, at)) = packet.source() {
             let bytes = packet.frame().len();
-            let behind = |pieces: &mut Pieces| pieces.extend_forward(chunk, at..at + bytes);
+            let behind = |pieces: &mut Pieces| pieces.extend_forward(chunk, at, bytes);
             if self.shared.enqueue_behind(bytes, behind) {
                 return Ok(SendStatus::Queued);
             }

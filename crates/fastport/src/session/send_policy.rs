@@ -3,7 +3,7 @@
 //!
 //! Nothing here runs while a queue is below its high watermark, but for messages with a key.
 
-use crate::session::flags::Flags;
+use crate::session::flags::{FULL, Flags};
 use crate::session::remote_half::RemoteHalf;
 use crate::session::send_queue::LocalQueue;
 use crate::session::shared::SessionShared;
@@ -276,7 +276,7 @@ impl SessionShared {
     /// Since when the queue is full and how long it may be, if the policy is to disconnect for
     /// that.
     pub(crate) fn full_since(&self) -> Option<(Moment, Duration)> {
-        if self.send_policy() != SendPolicy::Disconnect {
+        if !self.flags.has(FULL) || self.send_policy() != SendPolicy::Disconnect {
             return None;
         }
         let remote = self.remote.lock();
@@ -295,6 +295,10 @@ impl SessionShared {
 
     /// Notes whether the queue is full at `now`. Owner only.
     pub(crate) fn note_full(&self, full: bool, now: Moment) {
+        if !full && !self.flags.has(FULL) {
+            return;
+        }
+        self.flags.set(FULL, full);
         let mut remote = self.remote.lock();
         let since = &mut remote.get_or_insert_default().full_since;
         *since = full.then(|| since.unwrap_or(now));
@@ -320,7 +324,7 @@ impl SendStatus {
 }
 
 /// Three bits hold a policy; see [`Flags`].
-const _: () = assert!(SendPolicy::ALL.len() <= 8 && size_of::<Flags>() == 1);
+const _: () = assert!(SendPolicy::ALL.len() <= 8 && size_of::<Flags>() == 2);
 
 #[cfg(all(test, not(loom)))]
 mod tests {

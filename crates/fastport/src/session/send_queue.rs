@@ -7,7 +7,7 @@
 //! commit.
 //!
 //! ```text
-//!   local:  [in flight] [sealed piece] [sealed piece] [open block, being filled]
+//!   local:  [in flight] [sealed piece] [sealed piece] [open piece, may grow]
 //!   remote:                                           [sealed] [open]  --splice--> sealed
 //! ```
 //!
@@ -145,7 +145,7 @@ impl Pieces {
         let Some(queued) = &mut self.0 else {
             return false;
         };
-        let Some(block) = &mut queued.open else {
+        let Some(Piece::Block(block)) = &mut queued.open else {
             return false;
         };
         let Some(memory) = block.reserve(bytes) else {
@@ -176,14 +176,15 @@ impl Pieces {
         may_lend: bool,
     ) -> bool {
         let queued = self.queued();
-        queued.extend_forward(from, range.clone()) || queued.begin_forward(from, range, may_lend)
+        queued.extend_forward(from, range.start, range.len())
+            || queued.begin_forward(from, range, may_lend)
     }
 
     /// The first half of [`Pieces::push_forward`]: only if it continues the last piece.
     #[inline]
-    pub(crate) fn extend_forward(&mut self, from: &Chunk, range: Range<usize>) -> bool {
+    pub(crate) fn extend_forward(&mut self, from: &Chunk, at: usize, bytes: usize) -> bool {
         let queued = self.0.as_mut();
-        queued.is_some_and(|queued| queued.extend_forward(from, range))
+        queued.is_some_and(|queued| queued.extend_forward(from, at, bytes))
     }
 
     /// Moves everything of `other` behind what is here.
@@ -231,11 +232,12 @@ impl Pieces {
     }
 }
 
-/// Pieces in order, and a block that is being filled behind them.
+/// Pieces in order, and behind them the one that may still grow.
 #[derive(Debug, Default)]
 struct Queued {
     sealed: VecDeque<Piece>,
-    open: Option<Block>,
+    /// A block that is being filled, or the frames of one chunk that are forwarded together.
+    open: Option<Piece>,
     bytes: usize,
     /// Made when a message with a key is queued.
     keys: Option<Box<Keys>>,
@@ -243,12 +245,14 @@ struct Queued {
 
 impl Queued {
     fn append(&mut self, bytes: usize, write: impl FnOnce(&mut [u8])) {
-        if self.open.as_ref().is_none_or(|block| block.room() < bytes) {
+        if !self.has_room(bytes) {
             let size = self.next_block_bytes(bytes);
             self.seal();
-            self.open = Some(take_block(size));
+            self.open = Some(Piece::Block(take_block(size)));
         }
-        let Some(block) = &mut self.open else { return };
+        let Some(Piece::Block(block)) = &mut self.open else {
+            return;
+        };
         let Some(memory) = block.reserve(bytes) else {
             return;
         };
@@ -257,42 +261,39 @@ impl Queued {
         self.bytes += bytes;
     }
 
+    /// Whether a block is being filled that takes so many more bytes.
+    fn has_room(&self, bytes: usize) -> bool {
+        matches!(&self.open, Some(Piece::Block(block)) if block.room() >= bytes)
+    }
+
     fn push(&mut self, piece: Piece) {
         self.seal();
         self.bytes += piece.len();
-        self.sealed.push_back(piece);
+        match piece {
+            Piece::Forward(_) => self.open = Some(piece),
+            Piece::Block(_) | Piece::Shared(..) => self.sealed.push_back(piece),
+        }
     }
 
-    /// Whether the last piece is a forwarded one that `range` of `from` continues; then it does.
+    /// Whether the last piece is a forwarded one that the `bytes` bytes of `from` which begin at
+    /// `at` continue; then they do.
     #[inline]
-    fn extend_forward(&mut self, from: &Chunk, range: Range<usize>) -> bool {
-        let bytes = range.len();
-        let extended = self
-            .last_forward()
-            .is_some_and(|last| last.extend_by(from, range));
+    fn extend_forward(&mut self, from: &Chunk, at: usize, bytes: usize) -> bool {
+        let Some(Piece::Forward(last)) = &mut self.open else {
+            return false;
+        };
+        let extended = last.extend_by(from, at, bytes);
         if extended {
             self.bytes += bytes;
         }
         extended
     }
 
-    /// The last piece, if it is a forwarded one.
-    #[inline]
-    fn last_forward(&mut self) -> Option<&mut Chunk> {
-        if self.open.as_ref().is_some_and(|block| !block.is_empty()) {
-            return None;
-        }
-        match self.sealed.back_mut() {
-            Some(Piece::Forward(last)) => Some(last),
-            _ => None,
-        }
-    }
-
     /// A forwarded piece of its own, if that is worth it.
     fn begin_forward(&mut self, from: &Chunk, range: Range<usize>, may_lend: bool) -> bool {
         let bytes = range.len();
         // With something between that was not forwarded small pieces would not grow.
-        let begins = self.last_forward().is_none();
+        let begins = !matches!(self.open, Some(Piece::Forward(_)));
         let worth_it = bytes >= FORWARD_BYTES_MIN || begins && from.len() >= FORWARD_BYTES_MIN;
         if !worth_it || !may_lend {
             return false;
@@ -313,8 +314,27 @@ impl Queued {
     }
 
     fn take_batch(&mut self) -> SendBatch {
-        self.seal();
         let mut batch = SendBatch::reusing(take_list());
+        let count = if self.sealed.is_empty() {
+            // Most are this: all that a turn led to is one piece.
+            match self.open.take() {
+                Some(piece) => batch.push(piece),
+                None => return batch,
+            }
+            1
+        } else {
+            self.seal();
+            self.take_sealed(&mut batch)
+        };
+        if let Some(keys) = &mut self.keys {
+            keys.pass(count);
+        }
+        self.bytes -= batch.bytes();
+        batch
+    }
+
+    /// Moves as many pieces as go into a batch. How many there were.
+    fn take_sealed(&mut self, batch: &mut SendBatch) -> usize {
         let (mut count, mut bytes) = (0, 0);
         while let Some(piece) = self.sealed.get(count)
             && batch_fits(count, bytes, piece.len())
@@ -325,30 +345,26 @@ impl Queued {
         for piece in self.sealed.drain(..count) {
             batch.push(piece);
         }
-        if let Some(keys) = &mut self.keys {
-            keys.pass(count);
-        }
-        self.bytes -= batch.bytes();
-        batch
+        count
     }
 
     /// Drops everything that is queued; the list keeps its memory.
     fn clear(&mut self) {
         self.sealed.clear();
         self.keys = None;
-        if let Some(block) = self.open.take() {
+        if let Some(Piece::Block(block)) = self.open.take() {
             put_block(block);
         }
         self.bytes = 0;
     }
 
+    /// The last piece grows no more.
     fn seal(&mut self) {
-        if let Some(block) = self.open.take() {
-            if block.is_empty() {
-                put_block(block);
-            } else {
-                self.sealed.push_back(Piece::Block(block));
-            }
+        match self.open.take() {
+            // Its writer panicked.
+            Some(Piece::Block(block)) if block.is_empty() => put_block(block),
+            Some(piece) => self.sealed.push_back(piece),
+            None => {}
         }
     }
 

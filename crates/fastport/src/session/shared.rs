@@ -3,7 +3,9 @@
 use crate::lock::Mutex;
 use crate::rooms::room::RoomShared;
 use crate::session::context::SessionContext;
-use crate::session::flags::{COUNTED_UNAUTHENTICATED, Flags, PRESSED, TRACED, UNAUTHENTICATED};
+use crate::session::flags::{
+    COUNTED_UNAUTHENTICATED, ENDS, Flags, PRESSED, TRACED, UNAUTHENTICATED,
+};
 use crate::session::handle::{Session, SessionId};
 use crate::session::peer_address::PeerAddress;
 use crate::session::remote_half::RemoteHalf;
@@ -43,10 +45,8 @@ pub(crate) struct SessionShared {
     pub(super) backpressured: AtomicBool,
     /// The owner has this session in its mailbox, or soon will.
     scheduled: AtomicBool,
-    /// The seed's `m_DisconnectRequested`: set once, by whoever is first.
-    disconnect_requested: AtomicBool,
-    /// Whether it is logged, and what becomes of what it can not take.
-    pub(super) flags: Flags,
+    /// Whether it ends, is logged, and what becomes of what it can not take.
+    pub(crate) flags: Flags,
     /// When bytes last came, in units of 2^27 ns since the service started; 0 for never.
     received_at: AtomicU32,
     /// The worker's last cast before the end was asked for: what was broadcast until then is still
@@ -86,7 +86,6 @@ impl SessionShared {
             local_bytes: QueueBytes::default(),
             backpressured: AtomicBool::new(false),
             scheduled: AtomicBool::new(false),
-            disconnect_requested: AtomicBool::new(false),
             last_cast: AtomicU64::new(0),
             reason: Mutex::new(None),
             received_at: AtomicU32::new(0),
@@ -145,18 +144,18 @@ impl SessionShared {
     pub(crate) fn queued_bytes(&self) -> usize {
         let local = self.local.with(|queue| queue.bytes());
         let local = local.unwrap_or_else(|| self.local_bytes.load(Ordering::Relaxed));
-        local + self.remote_bytes.load(Ordering::Acquire)
+        local + self.remote_bytes()
     }
 
-    /// As [`SessionShared::is_above_high`], for the owner before each packet: one load unless
-    /// something was queued past the watermark.
+    /// Bytes of the remote half.
     #[inline]
-    pub(crate) fn is_pressed(&self) -> bool {
-        self.flags.has(PRESSED) && self.is_pressed_still()
+    pub(crate) fn remote_bytes(&self) -> usize {
+        self.remote_bytes.load(Ordering::Acquire)
     }
 
+    /// As [`SessionShared::is_above_high`], for the owner that found the session [`PRESSED`].
     #[cold]
-    fn is_pressed_still(&self) -> bool {
+    pub(crate) fn is_pressed_still(&self) -> bool {
         // Before the look: whoever queues from elsewhere after it sets the flag again.
         self.flags.set(PRESSED, false);
         let above = self.is_above_high();
@@ -176,7 +175,7 @@ impl SessionShared {
     /// Whether the end of the session was asked for. Nothing is delivered from then on.
     #[inline]
     pub(crate) fn is_disconnect_requested(&self) -> bool {
-        self.disconnect_requested.load(Ordering::Acquire)
+        self.flags.has(ENDS)
     }
 
     /// Asks for the end. The first reason stays; later calls do nothing. Any thread.
@@ -191,7 +190,7 @@ impl SessionShared {
             // Read under this lock only.
             self.last_cast.store(last_cast, Ordering::Relaxed);
             *first = Some(reason);
-            self.disconnect_requested.store(true, Ordering::Release);
+            self.flags.set(ENDS, true);
         }
         self.attend();
     }

@@ -59,17 +59,21 @@ impl<E: Engine> Worker<E> {
             let shared = slot.session.shared();
             shared.bytes_out.add(sent as u64);
             let low = slot.config().send_low_watermark;
-            let wants_attention = shared.local.with(|queue| {
+            let local = shared.local.with(|queue| {
                 // A blocked strand waits for the queue to fall so low.
                 let falls = slot.strand.is_some() && queue.bytes() > low;
                 queue.in_flight -= bytes;
-                queue.above_high || queue.pieces.bytes() > 0 || falls
+                shared.publish_local(queue.bytes());
+                let wants_attention = queue.above_high || queue.pieces.bytes() > 0 || falls;
+                (queue.bytes(), wants_attention)
             });
-            shared.publish_local(shared.local.with(|queue| queue.bytes()).unwrap_or(0));
-            worker.account(slot);
+            // Only this thread gets here, and not from within.
+            let (local, wants_attention) = local.unwrap_or_default();
+            let queued = local + shared.remote_bytes();
+            worker.account(slot, queued);
             if let Err(failure) = result {
                 worker.break_off(slot, &failure.error);
-            } else if wants_attention == Some(true)
+            } else if wants_attention
                 || slot.phase != Phase::Open
                 || !slot.held.is_empty()
                 || slot.reading == Reading::Paused

@@ -27,6 +27,9 @@ impl<E: Engine> Worker<E> {
     /// Looks at the first of those that heard a cast. What else came is next, then the others.
     pub(crate) fn attend_line(&mut self) {
         self.link.apply_casts();
+        if !self.link.has_line() {
+            return;
+        }
         let mut looking = std::mem::take(&mut self.looking);
         self.link.call_up(LINE_PER_TURN, &mut looking);
         for key in looking.drain(..) {
@@ -42,6 +45,9 @@ impl<E: Engine> Worker<E> {
     /// Does what one session needs: parse on, flush, pause or resume reading, end.
     fn attend(&mut self, key: Key) {
         self.with_slot(key, |worker, slot| {
+            if slot.is_undisturbed() && worker.flush_calm(slot) {
+                return;
+            }
             slot.begin_attention();
             if slot.phase == Phase::Open {
                 worker.flush(slot);
@@ -60,15 +66,29 @@ impl<E: Engine> Worker<E> {
             }
             worker.flush(slot);
             worker.advance_close(slot);
-            worker.account(slot);
+            let queued = slot.session.shared().queued_bytes();
+            worker.account(slot, queued);
         });
     }
 
-    /// Notes how many bytes wait for the session's peer now.
-    pub(crate) fn account(&mut self, slot: &mut Slot) {
-        let now = slot.session.shared().queued_bytes();
-        self.queued_change += now.cast_signed() - slot.accounted as isize;
-        slot.accounted = u32::try_from(now).unwrap_or(u32::MAX);
+    /// The whole attention of a session that has something to send and nothing else to do: nearly
+    /// all of them. False: nothing was done, it needs the long way.
+    fn flush_calm(&mut self, slot: &mut Slot) -> bool {
+        let Some((batch, queued)) = slot.session.shared().take_calm_batch() else {
+            return false;
+        };
+        if !batch.is_empty() {
+            self.hand_over(slot, batch);
+        }
+        self.account(slot, queued);
+        true
+    }
+
+    /// Notes that so many bytes wait for the session's peer now.
+    #[inline]
+    pub(crate) fn account(&mut self, slot: &mut Slot, queued: usize) {
+        self.queued_change += queued.cast_signed() - slot.accounted as isize;
+        slot.accounted = u32::try_from(queued).unwrap_or(u32::MAX);
     }
 
     /// Gives the engine the next batch, if it has none of this session.
@@ -183,6 +203,17 @@ impl<E: Engine> Worker<E> {
 }
 
 impl Slot {
+    /// Whether nothing but its send queue can need attention.
+    #[inline]
+    fn is_undisturbed(&self) -> bool {
+        self.phase == Phase::Open
+            && self.reading == Reading::Armed
+            && self.ending.is_none()
+            && self.held.is_empty()
+            && self.strand.is_none()
+            && !(self.broken || self.send_in_flight || self.is_secured())
+    }
+
     /// The session is off the attention list; what other threads queued joins what is here.
     fn begin_attention(&self) {
         let shared = self.session.shared();

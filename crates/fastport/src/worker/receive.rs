@@ -10,6 +10,7 @@ use crate::net::framer::{FrameError, Framing, PacketFramer};
 use crate::protection::admission::Standing;
 use crate::protection::packet_rate::{SessionMeters, Verdict};
 use crate::session::control::deliver;
+use crate::session::flags::{ASKS, ENDS, PRESSED, TRACED};
 use crate::session::handle::Session;
 use crate::session::slot::Slot;
 use crate::stats::handler_times::Sampler;
@@ -19,6 +20,9 @@ use fastport_buffer::Chunk;
 use fastport_engine::{Engine, Moment};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What keeps a packet from the short way to its handler.
+const UNUSUAL: u16 = ENDS | PRESSED | TRACED | ASKS;
 
 /// How far the parsing of a chunk came.
 pub(crate) enum Parsed {
@@ -191,7 +195,10 @@ impl Slot {
                         match judge_carried(&mut self.meters, session, id, frame.len()) {
                             Verdict::Disconnect => return end(session, CloseReason::RateLimited),
                             Verdict::Drop => {}
-                            _ => deliver(handler, session, Packet::new(id, frame)),
+                            _ => {
+                                let asks = shared.flags.has(ASKS);
+                                deliver(handler, session, Packet::new(id, frame), asks);
+                            }
                         }
                     }
                     self.carry.clear();
@@ -200,33 +207,39 @@ impl Slot {
                 Err(error) => return end(session, violation(session, error)),
             }
         }
+        let mut rest = &bytes[at..];
         loop {
-            if shared.is_disconnect_requested() {
+            let at = bytes.len() - rest.len();
+            let marks = shared.flags.among(UNUSUAL);
+            if marks & ENDS != 0 {
                 return Parsed::Ended;
             }
-            if shared.is_pressed() {
-                return if at < bytes.len() {
-                    Parsed::Held { at }
-                } else {
+            if marks & PRESSED != 0 && shared.is_pressed_still() {
+                return if rest.is_empty() {
                     Parsed::All
+                } else {
+                    Parsed::Held { at }
                 };
             }
-            match framer.try_frame(&bytes[at..]) {
+            match framer.try_frame(rest) {
                 Framing::Ok(frame) => {
-                    match judge(&mut self.meters, session, frame.id, frame.bytes) {
+                    if marks & TRACED != 0 {
+                        shared.trace_packet(frame.id, frame.bytes);
+                    }
+                    let (whole, after) = rest.split_at(frame.bytes);
+                    match measure(&mut self.meters, session, frame.id, frame.bytes) {
                         Verdict::Hold(until) => return held(&mut self.meters, until, at),
                         Verdict::Disconnect => return end(session, CloseReason::RateLimited),
                         Verdict::Drop => shared.packets_in.add(1),
                         Verdict::Deliver => {
-                            let whole = &bytes[at..at + frame.bytes];
                             shared.packets_in.add(1);
                             let packet = Packet::in_chunk(frame.id, whole, chunk, at);
-                            deliver(handler, session, packet);
+                            deliver(handler, session, packet, marks & ASKS != 0);
                         }
                     }
-                    at += frame.bytes;
+                    rest = after;
                 }
-                Framing::NeedMore => return self.carry_rest(&framer, &bytes[at..]),
+                Framing::NeedMore => return self.carry_rest(&framer, rest),
                 // A packet before it has authenticated the session.
                 Framing::Invalid(_) if framer != later && shared.is_authenticated() => {
                     framer = later;
@@ -359,8 +372,7 @@ impl Slot {
     }
 }
 
-/// Whether a packet may be delivered now. One branch for a session that is not limited.
-#[inline]
+/// Whether a packet may be delivered now, and a line in the log if the session is traced.
 fn judge(
     meters: &mut Option<Box<SessionMeters>>,
     session: &Session,
@@ -368,6 +380,17 @@ fn judge(
     bytes: usize,
 ) -> Verdict {
     session.shared().trace_packet(id, bytes);
+    measure(meters, session, id, bytes)
+}
+
+/// Whether a packet may be delivered now. One branch for a session that is not limited.
+#[inline]
+fn measure(
+    meters: &mut Option<Box<SessionMeters>>,
+    session: &Session,
+    id: PacketId,
+    bytes: usize,
+) -> Verdict {
     let Some(meters) = meters else {
         return Verdict::Deliver;
     };

@@ -66,11 +66,15 @@ impl<E: Engine> Worker<E> {
     /// # Errors
     /// When the completion queue is lost.
     pub(crate) fn finish_turn(&mut self, wait: Wait) -> Result<(), Error> {
-        let before = self.engine.now();
+        let (before, before_moment) = (self.engine.now(), self.now());
         let waited = self.engine.submit_and_wait(wait);
+        self.note_time();
         self.link.mailbox.unpark();
         waited?;
-        self.forgive_gap(before, wait);
+        // Most turns follow each other closely.
+        if self.now().saturating_since(before_moment) >= GAP_MIN {
+            self.forgive_gap(before, wait);
+        }
         self.link.counters.turns.add(1);
         let receives = self.link.counters.receives.get();
         let mut works = self.take_adoptions() | self.link.casts.are_waiting();

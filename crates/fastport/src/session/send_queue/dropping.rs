@@ -37,25 +37,22 @@ impl Pieces {
 impl Queued {
     /// Bytes of the oldest message; 0 when there is none.
     fn first_bytes(&self) -> usize {
-        match self.sealed.front() {
+        match self.sealed.front().or(self.open.as_ref()) {
             // Whatever it holds, it was sent as one.
             Some(Piece::Shared(_, range)) => range.len(),
             Some(piece) => frame_bytes(piece.as_slice()),
-            None => self.open.as_ref().map_or(0, |b| frame_bytes(b.as_slice())),
+            None => 0,
         }
     }
 
     /// Drops the oldest message. False when there is none.
     fn drop_first(&mut self) -> bool {
         let bytes = self.first_bytes();
-        match self.sealed.front_mut() {
+        match self.sealed.front_mut().or(self.open.as_mut()) {
             Some(Piece::Block(block)) => block.consume(bytes),
             Some(Piece::Shared(_, range)) => range.start = range.end,
             Some(Piece::Forward(chunk)) => chunk.advance(bytes),
-            None => match &mut self.open {
-                Some(block) => block.consume(bytes),
-                None => return false,
-            },
+            None => return false,
         }
         self.bytes -= bytes;
         if self.sealed.front().is_some_and(Piece::is_empty) {
@@ -66,7 +63,7 @@ impl Queued {
                 keys.pass(1);
             }
         } else if self.sealed.is_empty()
-            && let Some(empty) = self.open.take_if(|block| block.is_empty())
+            && let Some(Piece::Block(empty)) = self.open.take_if(|piece| piece.is_empty())
         {
             put_block(empty);
         }
