@@ -24,6 +24,7 @@ pub(crate) mod accept;
 pub(crate) mod attention;
 pub(crate) mod close;
 pub(crate) mod connect;
+mod deadlines;
 pub(crate) mod events;
 pub(crate) mod flush;
 #[cfg(feature = "tls")]
@@ -74,6 +75,9 @@ pub(crate) struct Worker<E: Engine> {
     /// Connects that failed and wait for the engine's `Closed`.
     pub(crate) abandoned: BTreeSet<Key>,
     pub(crate) wheel: TimerWheel<Key>,
+    /// When the wheel looks at the session of each index next, whichever session that was filed
+    /// for; other entries of it are stale.
+    pub(crate) looks: Vec<Option<Moment>>,
     /// The engine's time, told in moments once a turn.
     now: Moment,
     pub(crate) framer: PacketFramer,
@@ -155,6 +159,7 @@ impl<E: Engine> Worker<E> {
             secure: secure::Secure::default(),
             abandoned: BTreeSet::new(),
             wheel,
+            looks: Vec::new(),
             now,
             framer,
             first_framer,

@@ -1,10 +1,11 @@
-//! What an idle session takes of the heap, after traffic, with every time limit on: counted by the
-//! allocator, so that a field which every session has to carry is noticed.
+//! What an idle session takes of the heap, after traffic, with every time limit on, and what one
+//! that has ended leaves: counted by the allocator, so that a field which every session has to
+//! carry is noticed.
 
 use fastport::{Dispatch, EngineKind, Handler, Packet, Server, ServerBuilder, Session};
 use fastport_testkit::alloc_counter::{CountingAllocator, live_bytes};
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 #[global_allocator]
@@ -61,6 +62,31 @@ fn idle_sessions_are_small(engine: EngineKind, bytes_max: usize) {
     assert!(
         each <= bytes_max,
         "{engine}: {each} bytes of heap for each idle session, at most {bytes_max} wanted"
+    );
+    server.stop(Duration::from_secs(5));
+}
+
+/// Sessions that are gone have left nothing, long before any of their time limits is over.
+fn ended_sessions_leave_nothing(engine: EngineKind) {
+    const CONNECTIONS: usize = 3000;
+    // Of lists that keep some room.
+    const BYTES_MAX: usize = 32 * 1024;
+    let server = one_worker(engine).start().unwrap();
+    let come_and_go = |_| {
+        let mut stream = TcpStream::connect(server.local_address()).unwrap();
+        let limit = Some(Duration::from_secs(60));
+        stream.set_read_timeout(limit).unwrap();
+        echo(&mut stream);
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    };
+    (0..CONNECTIONS / 10).for_each(come_and_go);
+    let before = live_bytes();
+    (0..CONNECTIONS).for_each(come_and_go);
+    let left = live_bytes().saturating_sub(before);
+    assert!(
+        left <= BYTES_MAX,
+        "{engine}: {left} bytes of heap are left of {CONNECTIONS} sessions that ended"
     );
     server.stop(Duration::from_secs(5));
 }
@@ -141,17 +167,24 @@ mod tls {
 
 /// One test, so that nothing else of the process allocates meanwhile.
 #[test]
-fn an_idle_session_is_small() {
+fn sessions_take_little_and_leave_nothing() {
     #[cfg(target_os = "linux")]
     if EngineKind::choose(Some(EngineKind::IoUring)).is_ok() {
         idle_sessions_are_small(EngineKind::IoUring, 470);
+        ended_sessions_leave_nothing(EngineKind::IoUring);
         #[cfg(feature = "tls-ring")]
         tls::idle_sessions_are_small(EngineKind::IoUring, 4400);
     }
     #[cfg(unix)]
-    idle_sessions_are_small(EngineKind::Poll, 490);
+    {
+        idle_sessions_are_small(EngineKind::Poll, 490);
+        ended_sessions_leave_nothing(EngineKind::Poll);
+    }
     #[cfg(all(unix, feature = "tls-ring"))]
     tls::idle_sessions_are_small(EngineKind::Poll, 4400);
     #[cfg(windows)]
-    idle_sessions_are_small(EngineKind::Iocp, 610);
+    {
+        idle_sessions_are_small(EngineKind::Iocp, 610);
+        ended_sessions_leave_nothing(EngineKind::Iocp);
+    }
 }

@@ -1,7 +1,7 @@
 //! Sets of addresses, written as CIDR blocks.
 //!
 //! A look-up costs one hash look-up for each different prefix length in the set, however many
-//! blocks there are. Immutable once made; any thread.
+//! blocks there are, or less where they are few. Immutable once made; any thread.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -66,12 +66,17 @@ impl fmt::Display for AddressBlock {
     }
 }
 
+/// So many blocks are looked at one by one.
+const FEW: usize = 4;
+
 /// Blocks of addresses. An IPv4 address that is mapped into IPv6 counts as the IPv4 address.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct AddressSet {
     blocks: HashSet<AddressBlock>,
     /// The prefix lengths that occur, IPv4's and IPv6's.
     prefixes: [Vec<u8>; 2],
+    /// All blocks when there are few, for which a look at each costs less than a hash.
+    few: Vec<AddressBlock>,
 }
 
 impl AddressSet {
@@ -106,6 +111,9 @@ impl AddressSet {
     /// Whether the address is in one of the blocks.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
+        if !self.few.is_empty() {
+            return self.few.iter().any(|block| block.contains(address));
+        }
         let address = address.to_canonical();
         let mut prefixes = self.prefixes[usize::from(address.is_ipv6())].iter();
         prefixes.any(|prefix| {
@@ -131,6 +139,9 @@ impl FromIterator<AddressBlock> for AddressSet {
         }
         for prefixes in &mut set.prefixes {
             prefixes.sort_unstable();
+        }
+        if set.blocks.len() <= FEW {
+            set.few = set.blocks();
         }
         set
     }

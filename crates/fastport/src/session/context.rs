@@ -5,6 +5,7 @@ use crate::config::SessionConfig;
 use crate::worker::link::WorkerLink;
 use crate::{Handler, Session};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Shared by reference; never changes.
 pub(crate) struct SessionContext {
@@ -15,6 +16,8 @@ pub(crate) struct SessionContext {
     /// Up to so many bytes in its send queue no limit minds a session: neither its watermark, nor
     /// its hard limit, nor the service's budget.
     pub(crate) easy_bytes: usize,
+    /// None of their time limits is over earlier than this after they begin.
+    pub(crate) shortest_limit: Duration,
     /// Whether a listener accepts them, as opposed to a connector that makes them.
     pub(crate) inbound: bool,
 }
@@ -27,7 +30,9 @@ impl SessionContext {
         inbound: bool,
     ) -> Self {
         let limit = config.send_high_watermark.min(config.send_queue_max);
+        let protection = &worker.service.config.protection;
         Self {
+            shortest_limit: shortest_limit(&config, protection.authentication_timeout),
             easy_bytes: limit.min(worker.service.budget.share()),
             worker,
             handler,
@@ -44,4 +49,17 @@ impl SessionContext {
             self.handler.on_connected(session);
         }
     }
+}
+
+/// The shortest of the limits that may end a session which does nothing.
+fn shortest_limit(config: &SessionConfig, authentication: Duration) -> Duration {
+    let limits = [
+        config.first_packet_timeout,
+        config.idle_timeout,
+        config.heartbeat_interval,
+        config.heartbeat_timeout,
+        authentication,
+    ];
+    let limits = limits.into_iter().filter(|limit| !limit.is_zero());
+    limits.min().unwrap_or(Duration::MAX)
 }

@@ -4,7 +4,7 @@ use crate::lock::Mutex;
 use crate::rooms::room::RoomShared;
 use crate::session::context::SessionContext;
 use crate::session::flags::{
-    COUNTED_UNAUTHENTICATED, ENDS, Flags, PRESSED, TRACED, UNAUTHENTICATED,
+    ASKS, COUNTED_UNAUTHENTICATED, ENDS, FULL, Flags, PRESSED, TRACED, UNAUTHENTICATED,
 };
 use crate::session::handle::{Session, SessionId};
 use crate::session::peer_address::PeerAddress;
@@ -180,19 +180,25 @@ impl SessionShared {
 
     /// Asks for the end. The first reason stays; later calls do nothing. Any thread.
     pub(crate) fn request_disconnect(self: &Arc<Self>, reason: CloseReason) {
-        let reason = self.as_the_peer_said(reason);
-        {
-            let mut first = self.reason.lock();
-            if first.is_some() {
-                return;
-            }
-            let last_cast = self.context.worker.casts.posted();
-            // Read under this lock only.
-            self.last_cast.store(last_cast, Ordering::Relaxed);
-            *first = Some(reason);
-            self.flags.set(ENDS, true);
+        if self.note_end(reason) {
+            self.attend();
         }
-        self.attend();
+    }
+
+    /// As [`SessionShared::request_disconnect`], for the owner that goes on with the end by itself.
+    /// Whether nobody was faster.
+    pub(crate) fn note_end(&self, reason: CloseReason) -> bool {
+        let reason = self.as_the_peer_said(reason);
+        let mut first = self.reason.lock();
+        if first.is_some() {
+            return false;
+        }
+        let last_cast = self.context.worker.casts.posted();
+        // Read under this lock only.
+        self.last_cast.store(last_cast, Ordering::Relaxed);
+        *first = Some(reason);
+        self.flags.set(ENDS, true);
+        true
     }
 
     /// Keeps what the session's handshake agreed on.
@@ -359,6 +365,16 @@ impl SessionShared {
             self.local_bytes.store(queue.bytes(), Ordering::Relaxed);
             self.remote_bytes.store(0, Ordering::Release);
         });
+    }
+
+    /// Whether nothing is queued or asked for, as of now. Owner only.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let rests = self
+            .local
+            .with(|queue| !queue.attention && queue.bytes() == 0);
+        rests == Some(true)
+            && self.remote_bytes() == 0
+            && !self.flags.has(ENDS | ASKS | PRESSED | FULL)
     }
 
     /// Whether nothing is queued and nothing will be any more, once the end was asked for: a sender

@@ -132,12 +132,10 @@ pub(crate) struct Slot {
     pub(crate) frame_started: Option<Moment>,
     /// When the kernel last took bytes, or the send queue last became non-empty.
     pub(crate) last_progress: Moment,
-    /// When the timer wheel looks at this session next; older entries of it are stale.
-    pub(crate) looked_at: Option<Moment>,
 }
 
 /// What every session takes on its worker, idle or not. Rare state belongs behind a pointer.
-const _: () = assert!(size_of::<Slot>() <= 144);
+const _: () = assert!(size_of::<Slot>() <= 136);
 
 impl Slot {
     pub(crate) fn new(key: Key, session: Session, pooled: bool, now: Moment) -> Self {
@@ -164,7 +162,6 @@ impl Slot {
             last_received: now,
             frame_started: None,
             last_progress: now,
-            looked_at: None,
         }
     }
 

@@ -139,14 +139,13 @@ impl<E: Engine> Worker<E> {
             self.forget_one();
             return;
         }
-        let service = self.link.service.clone();
-        let adopted = self.engine.adopt(socket, service.socket_options());
-        let key = match adopted {
+        let options = self.link.service.socket_options();
+        let key = match self.engine.adopt(socket, options) {
             Ok(key) => key,
             Err(error) => return self.lose_adoption(&error),
         };
         match self.engine.peer_address(key) {
-            Ok(peer) if service.config.protection.proxies.contains(peer.ip()) => {
+            Ok(peer) if self.is_proxy(peer) => {
                 self.await_header(key, peer, handler, tls);
             }
             Ok(peer) => self.admit(key, peer, handler, tls),
@@ -158,6 +157,12 @@ impl<E: Engine> Worker<E> {
         }
     }
 
+    /// Whether the address is a proxy's, which says first for whom the connection is.
+    fn is_proxy(&self, peer: SocketAddr) -> bool {
+        let proxies = &self.link.service.config.protection.proxies;
+        proxies.contains(peer.ip())
+    }
+
     /// Makes a session of a connection from `peer`, if it may have one; with TLS that takes a
     /// handshake first.
     pub(crate) fn admit(
@@ -167,9 +172,8 @@ impl<E: Engine> Worker<E> {
         handler: Arc<dyn Handler>,
         tls: Option<ServerTls>,
     ) {
-        let service = self.link.service.clone();
         let now = self.now().nanoseconds();
-        let counters = &self.link.counters;
+        let (service, counters) = (&self.link.service, &self.link.counters);
         if service.budget.is_nearly_spent() {
             return self.refuse(key, peer, RejectReason::Memory);
         }
@@ -269,7 +273,7 @@ impl<E: Engine> Worker<E> {
     }
 
     /// Tells the handler that the session has begun, then starts to receive.
-    pub(crate) fn begin_session(&mut self, mut slot: Box<Slot>) {
+    pub(crate) fn begin_session(&mut self, slot: Box<Slot>) {
         let key = slot.key;
         // What was cast before is not for this session.
         self.link.apply_casts();
@@ -278,7 +282,10 @@ impl<E: Engine> Worker<E> {
             .with(|audience| audience.enter(&slot.session));
         slot.announce_opened();
         self.engine.arm_recv(key);
-        self.file_deadline(&mut slot);
+        let first = self.now() + slot.session.shared().context.shortest_limit;
+        if !self.looks_by(key, first) {
+            self.file_deadline(&slot);
+        }
         if self.slots.len() <= key.index() {
             self.slots.resize_with(key.index() + 1, || None);
         }

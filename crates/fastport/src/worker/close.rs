@@ -35,6 +35,28 @@ impl<E: Engine> Worker<E> {
         self.file_deadline(slot);
     }
 
+    /// Ends a session that has nothing left to do when its peer finishes, as most have. False:
+    /// there is something, and nothing was done.
+    pub(crate) fn end_at_rest(&mut self, slot: &mut Slot, reason: CloseReason) -> bool {
+        let shared = slot.session.shared();
+        let rests = slot.is_undisturbed()
+            && !self.link.casts.are_waiting()
+            && shared.is_at_rest()
+            && shared.note_end(reason);
+        if !rests {
+            return false;
+        }
+        slot.carry.clear();
+        slot.frame_started = None;
+        if shared.is_drained() {
+            self.close_now(slot, CloseMode::Orderly);
+        } else {
+            // Another thread was faster than the note.
+            shared.attend();
+        }
+        true
+    }
+
     /// Queues what the peer is told, behind everything that was sent before.
     fn say_farewell(&self, slot: &Slot, reason: CloseReason) {
         let shared = slot.session.shared();

@@ -93,7 +93,9 @@ impl<E: Engine> Worker<E> {
                 } else {
                     slot.end_of_stream()
                 };
-                self.end_when_handled(slot, reason);
+                if !self.end_at_rest(slot, reason) {
+                    self.end_when_handled(slot, reason);
+                }
             }
             Phase::Flushing { .. } => slot.session.shared().attend(),
             Phase::Lingering { .. } => self.close_now(slot, CloseMode::Orderly),

@@ -121,7 +121,7 @@ impl<E: Engine> Worker<E> {
         self.engine.send(slot.key, batch);
         let limit = slot.config().write_stall_timeout;
         let stalled_at = slot.last_progress + limit;
-        if !limit.is_zero() && slot.looked_at.is_none_or(|at| stalled_at < at) {
+        if !limit.is_zero() && !self.looks_by(slot.key, stalled_at) {
             self.file_deadline(slot);
         }
     }
@@ -205,9 +205,9 @@ impl<E: Engine> Worker<E> {
 impl Slot {
     /// Whether nothing but its send queue can need attention.
     #[inline]
-    fn is_undisturbed(&self) -> bool {
+    pub(crate) fn is_undisturbed(&self) -> bool {
         self.phase == Phase::Open
-            && self.reading == Reading::Armed
+            && self.reading != Reading::Paused
             && self.ending.is_none()
             && self.held.is_empty()
             && self.strand.is_none()
@@ -240,7 +240,8 @@ impl Slot {
                 reason => reason,
             };
             if self.strand.is_none() {
-                self.session.shared().request_disconnect(reason);
+                // The attention that this is part of goes on with it.
+                self.session.shared().note_end(reason);
             } else if self.ends_after_held {
                 self.ends_after_held = false;
                 self.push_work(Work::End(reason));

@@ -182,32 +182,13 @@ impl Slot {
         chunk: &Chunk,
     ) -> Parsed {
         let bytes = chunk.as_slice();
+        let mut rest = match self.finish_carried(&framer, bytes) {
+            Ok(taken) => &bytes[taken..],
+            Err(parsed) => return parsed,
+        };
         let session = &self.session;
         let shared = session.shared();
         let handler = &*shared.context.handler;
-        let mut at = 0;
-        if !self.carry.is_empty() {
-            match self.carry.fill(bytes, &framer) {
-                Ok((taken, true)) => {
-                    at = taken;
-                    shared.packets_in.add(1);
-                    if let Some((id, frame)) = self.carry.frame() {
-                        match judge_carried(&mut self.meters, session, id, frame.len()) {
-                            Verdict::Disconnect => return end(session, CloseReason::RateLimited),
-                            Verdict::Drop => {}
-                            _ => {
-                                let asks = shared.flags.has(ASKS);
-                                deliver(handler, session, Packet::new(id, frame), asks);
-                            }
-                        }
-                    }
-                    self.carry.clear();
-                }
-                Ok((_, false)) => return Parsed::All,
-                Err(error) => return end(session, violation(session, error)),
-            }
-        }
-        let mut rest = &bytes[at..];
         loop {
             let at = bytes.len() - rest.len();
             let marks = shared.flags.among(UNUSUAL);
@@ -247,6 +228,35 @@ impl Slot {
                 Framing::Invalid(error) => return end(session, violation(session, error)),
             }
         }
+    }
+
+    /// Delivers the frame that the carry has begun and `bytes` go on with. How many bytes of them
+    /// belong to it, or why parsing ends with them.
+    fn finish_carried(&mut self, framer: &PacketFramer, bytes: &[u8]) -> Result<usize, Parsed> {
+        if self.carry.is_empty() {
+            return Ok(0);
+        }
+        let session = &self.session;
+        let taken = match self.carry.fill(bytes, framer) {
+            Ok((taken, true)) => taken,
+            Ok((_, false)) => return Err(Parsed::All),
+            Err(error) => return Err(end(session, violation(session, error))),
+        };
+        let shared = session.shared();
+        shared.packets_in.add(1);
+        if let Some((id, frame)) = self.carry.frame() {
+            match judge_carried(&mut self.meters, session, id, frame.len()) {
+                Verdict::Disconnect => return Err(end(session, CloseReason::RateLimited)),
+                Verdict::Drop => {}
+                _ => {
+                    let packet = Packet::new(id, frame);
+                    let asks = shared.flags.has(ASKS);
+                    deliver(&*shared.context.handler, session, packet, asks);
+                }
+            }
+        }
+        self.carry.clear();
+        Ok(taken)
     }
 
     /// Puts the whole frames of a chunk on the strand, as one piece of work unless some between are

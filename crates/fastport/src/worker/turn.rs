@@ -202,53 +202,6 @@ impl<E: Engine> Worker<E> {
         }
     }
 
-    /// Makes sure that the wheel looks at the session no later than its next deadline.
-    #[inline]
-    pub(crate) fn file_deadline(&mut self, slot: &mut Slot) {
-        let Some(deadline) = slot.next_deadline() else {
-            return;
-        };
-        if slot.looked_at.is_none_or(|at| deadline < at) {
-            slot.looked_at = Some(deadline);
-            self.wheel.insert(deadline, slot.key);
-        }
-    }
-
-    fn expire_deadlines(&mut self) {
-        let now = self.now();
-        if self.wheel.next_expiry().is_none_or(|next| next > now) {
-            return;
-        }
-        let mut due = std::mem::take(&mut self.due);
-        self.wheel.expire(now, &mut due);
-        for (filed, key) in due.drain(..) {
-            if self
-                .connecting
-                .get(&key)
-                .is_some_and(|connecting| connecting.deadline <= now)
-            {
-                self.abandon_connect(key, CloseReason::ConnectTimeout);
-                continue;
-            }
-            if self.end_late_handshake(key, now) {
-                continue;
-            }
-            if self.is_header_late(key, now) {
-                self.refuse_proxied(key, RejectReason::ProxyHeader);
-                continue;
-            }
-            self.with_slot(key, |worker, slot| {
-                // An entry that was overtaken by an earlier one is stale.
-                if slot.looked_at == Some(filed) {
-                    slot.looked_at = None;
-                    worker.check_deadlines(slot);
-                    worker.file_deadline(slot);
-                }
-            });
-        }
-        self.due = due;
-    }
-
     fn begin_stop(&mut self, deadline: Instant) {
         if let Some(stopping) = &mut self.stopping {
             stopping.deadline = stopping.deadline.min(deadline);
