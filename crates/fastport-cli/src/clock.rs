@@ -1,5 +1,7 @@
 //! The one place of the command line that reads the clock.
 
+use fastport::{Session, SessionId};
+use std::cell::Cell;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A point from which nanoseconds are counted: one clock read tells both a latency and a time of
@@ -31,6 +33,24 @@ impl Clock {
     pub(crate) fn unix_ms(&self, now_ns: u64) -> u64 {
         self.epoch_unix_ms + now_ns / 1_000_000
     }
+}
+
+/// As [`unix_ns`], read once for all that a session gets in one turn of its worker: with many small
+/// messages the clock would cost more than the answers.
+pub(crate) fn batch_unix_ns(session: &Session) -> u64 {
+    thread_local! {
+        static LAST: Cell<Option<(SessionId, Instant, u64)>> = const { Cell::new(None) };
+    }
+    let (id, turn) = (session.id(), session.turn_time());
+    if let Some((last, of_turn, now)) = LAST.get()
+        && last == id
+        && of_turn == turn
+    {
+        return now;
+    }
+    let now = unix_ns();
+    LAST.set(Some((id, turn, now)));
+    now
 }
 
 /// Nanoseconds since 1970 by the system's clock; 0 before that.

@@ -39,6 +39,7 @@ pub use prost;
 
 pub mod headed;
 pub mod ids;
+mod varint;
 pub mod views;
 mod wire_reader;
 mod wire_writer;

@@ -5,12 +5,11 @@
 //! leaves a choice, the choice is prost's, so that a view and a generated type accept the same
 //! bytes (`tests/parity.rs`).
 
+use crate::varint;
 use crate::views::ViewError;
 
 /// How deep messages and unknown groups may nest; prost's limit.
 const DEPTH_MAX: u32 = 100;
-/// The longest varint, which holds 64 bits.
-const VARINT_BYTES_MAX: usize = 10;
 
 /// How a field's value is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,15 +119,22 @@ impl<'a> WireReader<'a> {
     }
 
     fn varint_of_many(&mut self) -> Result<u64, ViewError> {
+        let Some(bytes) = self.rest.first_chunk() else {
+            return self.last_varint();
+        };
+        let (value, bytes) = varint::gather(bytes).ok_or(ViewError::Varint)?;
+        self.rest = self.rest.get(bytes..).unwrap_or_default();
+        Ok(value)
+    }
+
+    /// A number so near to the end that it is looked at byte by byte: at most nine of them, of
+    /// which each has room for its seven bits.
+    fn last_varint(&mut self) -> Result<u64, ViewError> {
         let mut value = 0;
-        for (index, &byte) in self.rest.iter().take(VARINT_BYTES_MAX).enumerate() {
-            // The tenth byte has room for the highest bit alone.
-            if index == VARINT_BYTES_MAX - 1 && byte > 1 {
-                break;
-            }
+        for (index, &byte) in self.rest.iter().enumerate() {
             value |= u64::from(byte & 0x7F) << (7 * index);
             if byte < 0x80 {
-                self.rest = self.rest.get(index + 1..).ok_or(ViewError::Truncated)?;
+                self.rest = self.rest.get(index + 1..).unwrap_or_default();
                 return Ok(value);
             }
         }

@@ -1,56 +1,68 @@
 //! Writes protobuf's wire format to a slice that is known to be long enough.
 
-/// The rest of the output. Whoever writes has compared the encoded length with the room before:
-/// what does not fit is left out here, and the caller sees it in [`WireWriter::written`].
+use crate::varint;
+
+/// The rest of the output. What does not fit is left out, and with it all that follows:
+/// [`WireWriter::finish`] tells.
 pub(crate) struct WireWriter<'a> {
     out: &'a mut [u8],
     written: usize,
+    is_short: bool,
 }
 
 impl<'a> WireWriter<'a> {
+    #[inline]
     pub(crate) fn new(out: &'a mut [u8]) -> Self {
-        Self { out, written: 0 }
+        Self {
+            out,
+            written: 0,
+            is_short: false,
+        }
     }
 
-    /// Bytes written so far.
-    pub(crate) fn written(&self) -> usize {
-        self.written
+    /// Bytes written, or `None` when something did not fit.
+    #[inline]
+    pub(crate) fn finish(&self) -> Option<usize> {
+        (!self.is_short).then_some(self.written)
     }
 
     #[inline]
-    pub(crate) fn varint(&mut self, mut value: u64) {
-        let mut encoded = [0; 10];
-        let mut bytes = 0;
-        for byte in &mut encoded {
-            bytes += 1;
-            if value < 0x80 {
-                *byte = low_bits(value);
-                break;
-            }
-            *byte = low_bits(value) | 0x80;
-            value >>= 7;
+    pub(crate) fn varint(&mut self, value: u64) {
+        if value < 0x80
+            && let Some(byte) = self.out.get_mut(self.written)
+        {
+            // Seven bits.
+            *byte = value as u8;
+            self.written += 1;
+        } else {
+            self.varint_of_many(value);
         }
-        self.bytes(&encoded[..bytes]);
+    }
+
+    fn varint_of_many(&mut self, value: u64) {
+        let bytes = varint::len(value);
+        let room = self.out.get_mut(self.written..).unwrap_or_default();
+        if let Some(room) = room.first_chunk_mut() {
+            // What is beyond the number is written again by what follows it.
+            *room = varint::spread(value, bytes);
+        } else if let Some(room) = room.get_mut(..bytes) {
+            room.copy_from_slice(&varint::spread(value, bytes)[..bytes]);
+        } else {
+            self.is_short = true;
+            return;
+        }
+        self.written += bytes;
     }
 
     #[inline]
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
-        let to = self.written..self.written + bytes.len();
-        if let Some(room) = self.out.get_mut(to) {
-            room.copy_from_slice(bytes);
-            self.written += bytes.len();
+        let room = self.out.get_mut(self.written..).unwrap_or_default();
+        match room.get_mut(..bytes.len()) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                self.written += bytes.len();
+            }
+            None => self.is_short = true,
         }
     }
-}
-
-/// Bytes of `value` as a varint, 1 to 10.
-#[inline]
-pub(crate) const fn varint_len(value: u64) -> usize {
-    // Seven bits go into a byte; zero takes one as well.
-    (64 - (value | 1).leading_zeros()).div_ceil(7) as usize
-}
-
-#[inline]
-fn low_bits(value: u64) -> u8 {
-    (value & 0x7F) as u8
 }

@@ -53,10 +53,12 @@ macro_rules! parity {
                     let view = $view::decode(&expected).unwrap();
                     prop_assert!(same(view, &message));
                     prop_assert_eq!(view.encoded_len(), expected.len());
-                    let mut out = vec![0xEE; expected.len() + 3];
-                    prop_assert_eq!(view.encode_into(&mut out), Ok(expected.len()));
-                    prop_assert_eq!(&out[..expected.len()], &expected[..]);
-                    prop_assert_eq!(&out[expected.len()..], [0xEE; 3]);
+                    let mut out = vec![0xEE; expected.len() + 11];
+                    for room in [expected.len(), expected.len() + 3, expected.len() + 11] {
+                        let out = &mut out[..room];
+                        prop_assert_eq!(view.encode_into(out), Ok(expected.len()));
+                        prop_assert_eq!(&out[..expected.len()], &expected[..]);
+                    }
                     if let Some(room) = expected.len().checked_sub(1) {
                         let short = NoRoom { needed: expected.len(), room };
                         prop_assert_eq!(view.encode_into(&mut out[..room]), Err(short));

@@ -183,6 +183,7 @@ impl<E: Engine> Worker<E> {
     /// Reads the engine's clock, which goes on only in its waits.
     pub(crate) fn note_time(&mut self) {
         self.now = self.link.service.clock.moment(self.engine.now());
+        self.link.set_turn_time(self.now);
     }
 
     /// Runs `act` on the session behind a key, unless the key is stale. The slot is taken out for

@@ -123,6 +123,7 @@ macro_rules! mount {
                 rooms: a_member_that_does_not_read_is_the_only_one_to_suffer,
                 rooms: everyone_hears_what_is_for_everyone,
                 dispatching: packets_of_a_session_come_one_at_a_time_in_order,
+                dispatching: each_turn_has_a_time_of_its_own,
                 dispatching: a_panic_in_on_packet_ends_its_own_session,
                 dispatching: a_panic_in_on_accepted_ends_its_own_session,
                 dispatching: a_panic_in_on_disconnected_harms_nobody timely,

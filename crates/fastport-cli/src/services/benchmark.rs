@@ -2,7 +2,7 @@
 
 use super::Measurements;
 use super::echo::{ignore_gone, refuse_too_large};
-use crate::clock::{Clock, unix_ns};
+use crate::clock::{Clock, batch_unix_ns};
 use fastport::protocol::benchmark::{
     BenchmarkEndRequest, BenchmarkEndResponse, BenchmarkStartRequest, BenchmarkStartResponse,
 };
@@ -21,7 +21,8 @@ pub(super) struct Run {
 /// Answers a `BenchmarkRequest` with its payload and the server's times; the payload is copied
 /// once.
 pub(super) fn on_request(session: &Session, packet: &Packet<'_>) {
-    let server_recv_timestamp_ns = unix_ns();
+    // Both times are the batch's, to which reading and answering it belong.
+    let now = batch_unix_ns(session);
     let Ok(request) = BenchmarkRequestView::decode(packet.payload()) else {
         return session.reject_undecodable(packet.id());
     };
@@ -33,8 +34,8 @@ pub(super) fn on_request(session: &Session, packet: &Packet<'_>) {
         header: request.header,
         result: ResultCode::Ok as i32,
         client_timestamp_ns: request.client_timestamp_ns,
-        server_recv_timestamp_ns,
-        server_send_timestamp_ns: unix_ns(),
+        server_recv_timestamp_ns: now,
+        server_send_timestamp_ns: now,
         sequence: request.sequence,
         payload: request.payload,
     };

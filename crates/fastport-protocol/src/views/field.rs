@@ -2,8 +2,9 @@
 
 use super::ViewError;
 use crate::commons::Header;
+use crate::varint::len as varint_len;
 use crate::wire_reader::{WireReader, WireType};
-use crate::wire_writer::{WireWriter, varint_len};
+use crate::wire_writer::WireWriter;
 
 /// A field's value. One that equals the default takes no bytes.
 pub(super) trait Field<'a> {

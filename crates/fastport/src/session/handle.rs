@@ -13,7 +13,7 @@ use std::any::Any;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A session's name: unique in the process, never reused, not a secret.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -292,6 +292,15 @@ impl Session {
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
         self.shared.round_trip()
+    }
+
+    /// When the session's worker last came back from the kernel: one time for all that it handles
+    /// in a turn, for whoever wants the time of each message and not what reading the clock costs.
+    /// In an inline handler at most a few milliseconds ago; a handler on the pool may have begun
+    /// before it, or be late. Any thread; does not block.
+    #[must_use]
+    pub fn turn_time(&self) -> Instant {
+        self.shared.context.worker.turn_time()
     }
 
     /// False from the moment the session's end was asked for.

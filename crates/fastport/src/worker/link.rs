@@ -15,7 +15,7 @@ use crate::stats::counters::{Counter, WorkerCounters};
 use crate::worker::secure::{ClientTls, ServerTls};
 use crate::{CloseReason, Error, Handler, RejectReason};
 use fastport_buffer::OwnerCell;
-use fastport_engine::{Clock, Mailbox, SocketOptions};
+use fastport_engine::{Clock, Mailbox, Moment, SocketOptions};
 use fastport_protocol::PacketId;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -82,6 +82,8 @@ pub(crate) struct WorkerLink {
     /// Sessions on this worker and sockets on their way to it.
     pub(crate) load: AtomicUsize,
     chunk_scarce: AtomicBool,
+    /// When it last came back from the kernel, in nanoseconds since the service's start.
+    turn_time: AtomicU64,
     /// It takes nothing more: it died, or ended.
     failed: AtomicBool,
     /// What waits for many of the worker's sessions at once.
@@ -104,11 +106,23 @@ impl WorkerLink {
             counters: WorkerCounters::default(),
             load: AtomicUsize::new(0),
             chunk_scarce: AtomicBool::new(false),
+            turn_time: AtomicU64::new(0),
             failed: AtomicBool::new(false),
             casts: Casts::default(),
             audience: OwnerCell::new(Audience::default()),
             service,
         }
+    }
+
+    /// Tells when the turn began. The worker only.
+    pub(crate) fn set_turn_time(&self, now: Moment) {
+        self.turn_time.store(now.nanoseconds(), Ordering::Relaxed);
+    }
+
+    /// When the worker's last turn began.
+    pub(crate) fn turn_time(&self) -> Instant {
+        let since = self.turn_time.load(Ordering::Relaxed);
+        self.service.clock.instant(Moment::after(since))
     }
 
     /// Counts a connection and has the worker make it.

@@ -52,6 +52,25 @@ pub(crate) fn packets_of_a_session_come_one_at_a_time_in_order(setup: Setup) {
     }
 }
 
+pub(crate) fn each_turn_has_a_time_of_its_own(setup: Setup) {
+    let last = Mutex::new(None);
+    let host = setup.host(
+        |_| {},
+        move |session, packet| {
+            let turn = session.turn_time();
+            let before = last.lock().unwrap().replace(turn);
+            assert!(before.is_none_or(|before| before < turn), "the same turn");
+            let _ = session.forward(&packet);
+        },
+    );
+    let mut peer = host.connect();
+    for _ in 0..10 {
+        // Not before the last answer, so in a later turn.
+        peer.send(b"next");
+        assert_eq!(peer.receive(), b"next");
+    }
+}
+
 /// The peer whose handler panicked is closed; another, connected all the time, is served.
 fn panics_close_one(host: &Host, bad: impl FnOnce(&mut Peer)) {
     let mut good = host.connect();
