@@ -17,7 +17,7 @@ use crate::dispatch::work_queue::{State, WorkQueue};
 use crate::net::framer::{Framing, PacketFramer};
 use crate::session::asks::Unanswered;
 use crate::session::control::deliver;
-use crate::session::flags::ASKS;
+use crate::session::flags::{ASKS, ENDS, PRESSED};
 use crate::stats::handler_times::Stopwatch;
 use crate::worker::receive::note_panic;
 use crate::{CloseReason, Packet, Session};
@@ -182,17 +182,19 @@ impl Strand {
         let session = &self.session;
         let shared = session.shared();
         let bytes = chunk.as_slice();
+        let handler = &*shared.context.handler;
         let mut at = 0;
         let mut stop = None;
         // The worker has checked the frames against its own maximum.
         let framer = PacketFramer::default();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             while let Framing::Ok(frame) = framer.try_frame(&bytes[at..]) {
-                if shared.is_disconnect_requested() {
+                let marks = shared.flags.among(ENDS | PRESSED | ASKS);
+                if marks & ENDS != 0 {
                     at = bytes.len();
                     return;
                 }
-                if shared.is_above_high() {
+                if marks & PRESSED != 0 && shared.is_pressed_still() {
                     stop = Some(Stop::Blocked);
                     return;
                 }
@@ -203,8 +205,7 @@ impl Strand {
                 let whole = &bytes[at..at + frame.bytes];
                 let packet = Packet::in_chunk(frame.id, whole, chunk, at);
                 at += frame.bytes;
-                let asks = shared.flags.has(ASKS);
-                deliver(&*shared.context.handler, session, packet, asks);
+                deliver(handler, session, packet, marks & ASKS != 0);
             }
         }));
         if let Err(panic) = outcome {

@@ -163,14 +163,17 @@ impl SessionShared {
         self.enqueue_elsewhere(may_be_late, |remote, after| {
             // The owner moves bytes between the halves under this lock: the sum is exact here.
             let mut before = self.local_bytes.load(Ordering::Relaxed) + remote.bytes();
-            if before + bytes > self.context.config.send_high_watermark {
-                match self.make_remote_room(remote, before, bytes) {
-                    Room::None => {}
-                    Room::Made => before = remote.bytes(),
-                    Room::Refused => return Ok(None),
+            if before + bytes > self.context.easy_bytes {
+                if before + bytes > self.context.config.send_high_watermark {
+                    match self.make_remote_room(remote, before, bytes) {
+                        Room::None => {}
+                        Room::Made => before = remote.bytes(),
+                        Room::Refused => return Ok(None),
+                    }
                 }
+                self.admit(before, bytes)?;
             }
-            let queued = self.admit(before, bytes)?;
+            let queued = before + bytes;
             remote.append(after, |pieces| {
                 if let Some(append) = append {
                     let _mark = Encoding::begin();

@@ -153,7 +153,8 @@ impl SessionShared {
         self.remote_bytes.load(Ordering::Acquire)
     }
 
-    /// As [`SessionShared::is_above_high`], for the owner that found the session [`PRESSED`].
+    /// As [`SessionShared::is_above_high`], for whoever handles packets and found the session
+    /// [`PRESSED`].
     #[cold]
     pub(crate) fn is_pressed_still(&self) -> bool {
         // Before the look: whoever queues from elsewhere after it sets the flag again.
