@@ -49,7 +49,7 @@ pub enum ViewError {
     Depth,
 }
 
-/// The slice is too short for the message; what was written to it means nothing.
+/// The slice is too short for the message; nothing was written to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the message takes {needed} bytes, there is room for {room}")]
 pub struct NoRoom {
@@ -97,20 +97,18 @@ macro_rules! view {
                 0 $(+ self.$field.encoded_len($number))*
             }
 
-            /// Writes the message to the start of `out` and returns how many bytes it took. Bytes
-            /// of `out` behind the message may be written over as well.
+            /// Writes the message to the start of `out` and returns how many bytes it took.
             ///
             /// # Errors
             /// When `out` is shorter than [`Self::encoded_len`].
             #[inline]
             pub fn encode_into(&self, out: &mut [u8]) -> Result<usize, NoRoom> {
-                let room = out.len();
+                let (needed, room) = (self.encoded_len(), out.len());
+                let out = out.get_mut(..needed).ok_or(NoRoom { needed, room })?;
                 let mut writer = WireWriter::new(out);
                 $(self.$field.encode($number, &mut writer);)*
-                writer.finish().ok_or_else(|| NoRoom {
-                    needed: self.encoded_len(),
-                    room,
-                })
+                debug_assert_eq!(writer.written(), needed);
+                Ok(writer.written())
             }
         }
     };

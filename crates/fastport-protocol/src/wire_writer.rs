@@ -1,29 +1,24 @@
-//! Writes protobuf's wire format to a slice that is known to be long enough.
+//! Writes protobuf's wire format to a slice that is as long as the message.
 
 use crate::varint;
 
-/// The rest of the output. What does not fit is left out, and with it all that follows:
-/// [`WireWriter::finish`] tells.
+/// The rest of the output. Whoever writes has made it as long as what is to be written: what does
+/// not fit is left out here, and the caller sees it in [`WireWriter::written`].
 pub(crate) struct WireWriter<'a> {
     out: &'a mut [u8],
     written: usize,
-    is_short: bool,
 }
 
 impl<'a> WireWriter<'a> {
     #[inline]
     pub(crate) fn new(out: &'a mut [u8]) -> Self {
-        Self {
-            out,
-            written: 0,
-            is_short: false,
-        }
+        Self { out, written: 0 }
     }
 
-    /// Bytes written, or `None` when something did not fit.
+    /// Bytes written so far.
     #[inline]
-    pub(crate) fn finish(&self) -> Option<usize> {
-        (!self.is_short).then_some(self.written)
+    pub(crate) fn written(&self) -> usize {
+        self.written
     }
 
     #[inline]
@@ -41,28 +36,23 @@ impl<'a> WireWriter<'a> {
 
     fn varint_of_many(&mut self, value: u64) {
         let bytes = varint::len(value);
+        let encoded = varint::spread(value, bytes);
         let room = self.out.get_mut(self.written..).unwrap_or_default();
         if let Some(room) = room.first_chunk_mut() {
-            // What is beyond the number is written again by what follows it.
-            *room = varint::spread(value, bytes);
-        } else if let Some(room) = room.get_mut(..bytes) {
-            room.copy_from_slice(&varint::spread(value, bytes)[..bytes]);
+            // What is beyond the number is part of the message, and written by what follows.
+            *room = encoded;
+            self.written += bytes;
         } else {
-            self.is_short = true;
-            return;
+            self.bytes(&encoded[..bytes]);
         }
-        self.written += bytes;
     }
 
     #[inline]
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
-        let room = self.out.get_mut(self.written..).unwrap_or_default();
-        match room.get_mut(..bytes.len()) {
-            Some(room) => {
-                room.copy_from_slice(bytes);
-                self.written += bytes.len();
-            }
-            None => self.is_short = true,
+        let to = self.written..self.written + bytes.len();
+        if let Some(room) = self.out.get_mut(to) {
+            room.copy_from_slice(bytes);
+            self.written += bytes.len();
         }
     }
 }

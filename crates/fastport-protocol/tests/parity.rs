@@ -58,6 +58,7 @@ macro_rules! parity {
                         let out = &mut out[..room];
                         prop_assert_eq!(view.encode_into(out), Ok(expected.len()));
                         prop_assert_eq!(&out[..expected.len()], &expected[..]);
+                        prop_assert!(out[expected.len()..].iter().all(|byte| *byte == 0xEE));
                     }
                     if let Some(room) = expected.len().checked_sub(1) {
                         let short = NoRoom { needed: expected.len(), room };

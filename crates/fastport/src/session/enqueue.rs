@@ -132,8 +132,7 @@ impl SessionShared {
                 return None;
             }
             queue.attention = false;
-            let batch = queue.pieces.take_batch();
-            queue.in_flight += batch.bytes();
+            let batch = queue.take_batch();
             self.publish_local(queue.bytes());
             Some((batch, queue.bytes()))
         });

@@ -405,6 +405,14 @@ impl LocalQueue {
     pub(crate) fn bytes(&self) -> usize {
         self.pieces.bytes() + self.in_flight
     }
+
+    /// Takes the next batch, which counts as in flight from here on.
+    #[inline]
+    pub(crate) fn take_batch(&mut self) -> SendBatch {
+        let batch = self.pieces.take_batch();
+        self.in_flight += batch.bytes();
+        batch
+    }
 }
 
 #[cfg(test)]

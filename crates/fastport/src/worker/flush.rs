@@ -101,8 +101,7 @@ impl<E: Engine> Worker<E> {
         }
         let shared = slot.session.shared();
         let batch = shared.local.with(|queue| {
-            let batch = queue.pieces.take_batch();
-            queue.in_flight += batch.bytes();
+            let batch = queue.take_batch();
             shared.publish_local(queue.bytes());
             batch
         });
