@@ -8,6 +8,7 @@
 
 use crate::config::{Dispatch, ServiceConfig};
 use crate::dispatch::event_pool::EventPool;
+use crate::dispatch::ready_batch;
 use crate::dispatch::strand::Budget;
 use crate::lock::counts;
 use crate::protection::proxy_header::{self, Parsed};
@@ -299,6 +300,7 @@ pub fn lock_counts() -> LockCounts {
 pub fn release_spares() {
     send_queue::release_spares();
     attention::release_spares();
+    ready_batch::release_spares();
 }
 
 /// Reads the header that a proxy sends: its bytes and the client that it names, inside `Some`;

@@ -41,6 +41,16 @@ impl ReadyQueue {
         }
     }
 
+    /// As [`ReadyQueue::inject`], for several strands, under one lock.
+    pub(crate) fn inject_all(&self, strands: impl ExactSizeIterator<Item = Arc<Strand>>) {
+        let mut state = self.state.lock();
+        let wanted = strands.len().min(state.sleepers);
+        state.ready.extend(strands);
+        for _ in 0..wanted {
+            self.wake.notify_one();
+        }
+    }
+
     /// The next strand; blocks while there is none. `None` when the pool stops and the queue is
     /// empty.
     fn next(&self) -> Option<Arc<Strand>> {

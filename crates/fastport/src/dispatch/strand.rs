@@ -13,6 +13,7 @@
 //! it is never run by two threads at once. Queue and state change under one lock (`work_queue`).
 
 use crate::dispatch::event_pool::ReadyQueue;
+use crate::dispatch::ready_batch;
 use crate::dispatch::work_queue::{State, WorkQueue};
 use crate::net::framer::{Framing, PacketFramer};
 use crate::session::asks::Unanswered;
@@ -97,19 +98,19 @@ impl Strand {
         self.queued_bytes.load(Ordering::Acquire)
     }
 
-    /// Appends work; any thread, in practice the owning worker.
+    /// Appends work. On the owning worker, which hands over what became ready.
     pub(crate) fn push(self: &Arc<Self>, work: Work, ready: &ReadyQueue) {
         self.queued_bytes.fetch_add(work.bytes(), Ordering::AcqRel);
         let last = work.is_last();
         if self.work.push(work, last) {
-            ready.inject(self.clone());
+            ready_batch::add(self.clone(), ready);
         }
     }
 
-    /// The send queue has room again: a blocked strand goes on.
+    /// The send queue has room again: a blocked strand goes on. On the owning worker.
     pub(crate) fn unblock(self: &Arc<Self>, ready: &ReadyQueue) {
         if self.work.unblock() {
-            ready.inject(self.clone());
+            ready_batch::add(self.clone(), ready);
         }
     }
 

@@ -194,7 +194,7 @@ impl SessionShared {
         if ENCODING.get() {
             return Err(SendError::InsideEncoder);
         }
-        let queued = {
+        let (queued, is_scheduled) = {
             // Before the lock: what this thread has cast is posted.
             let after = self.context.worker.casts.to_wait_for();
             let mut remote = self.remote.lock();
@@ -206,7 +206,7 @@ impl SessionShared {
             let remote = remote.get_or_insert_default();
             let queued = append(remote, after)?;
             self.remote_bytes.store(remote.bytes(), Ordering::Release);
-            queued
+            (queued, self.is_scheduled_locked())
         };
         let high = self.context.config.send_high_watermark;
         let status = queued.map_or(SendStatus::Dropped, |queued| SendStatus::of(queued > high));
@@ -214,6 +214,8 @@ impl SessionShared {
             // The owner may never see this much at once, but owes the sender an `on_writable`.
             self.backpressured.store(true, Ordering::Release);
             self.flags.set(PRESSED, true);
+        } else if is_scheduled {
+            return Ok(status);
         }
         self.attend_from_elsewhere();
         Ok(status)

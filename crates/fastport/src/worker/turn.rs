@@ -1,5 +1,6 @@
 //! The loop of a worker: its turns, its timers, its end.
 
+use crate::dispatch::ready_batch;
 use crate::rooms::audience::Audience;
 use crate::session::slot::Slot;
 use crate::worker::link::Command;
@@ -98,12 +99,21 @@ impl<E: Engine> Worker<E> {
         if works || self.link.counters.receives.get() != receives {
             self.patience.note_work(self.engine.now());
         }
+        self.hand_over_strands();
         self.expire_deadlines();
         self.advance_stop();
         self.attend_line();
         self.attend_all();
         self.publish_queued();
+        self.hand_over_strands();
         Ok(())
+    }
+
+    /// Lets the event workers have the strands that became ready.
+    fn hand_over_strands(&self) {
+        if let Some(pool) = &self.link.service.pool {
+            ready_batch::hand_over(pool.queue());
+        }
     }
 
     /// Has the sessions of the next events fetched: with a thousand of them what the worker knows
@@ -159,7 +169,6 @@ impl<E: Engine> Worker<E> {
         match command {
             Command::Attend(session) => {
                 let shared = session.shared();
-                // Before the splice: whoever appends after it schedules again.
                 shared.unschedule();
                 shared.attend();
             }
@@ -337,6 +346,7 @@ impl<E: Engine> Worker<E> {
             }
         }
         self.publish_queued();
+        self.hand_over_strands();
         let connecting: Vec<_> = self.connecting.keys().copied().collect();
         for key in connecting {
             self.abandon_connect(key, CloseReason::WorkerFailed);

@@ -1,8 +1,8 @@
 //! Loom models of what a sender on another thread and the owner do to a session at once.
 //!
-//! They repeat the steps of `enqueue_remote`, `request_disconnect`, `splice_until`, `is_drained`
-//! and `take_backpressured` on loom's types; the session itself has too much to it. Each flaw that
-//! the steps avoid is a variant of [`Flaw`], and a test shows that loom finds it.
+//! They repeat the steps of `enqueue_remote`, `request_disconnect`, `unschedule`, `splice_until`,
+//! `is_drained` and `take_backpressured` on loom's types; the session itself has too much to it.
+//! Each flaw that the steps avoid is a variant of [`Flaw`], and a test shows that loom finds it.
 //! `fastport-engine/src/mailbox/models.rs` has the mailbox, the `scheduled` flag and the splice.
 
 use loom::sync::Mutex;
@@ -23,6 +23,10 @@ enum Flaw {
     FlagAfterPost,
     /// The owner takes the flag before it lets senders post again.
     TakeBeforeUnschedule,
+    /// The sender looks before it has the lock whether the session is on its way to the owner.
+    LookForThePostBeforeTheLock,
+    /// The owner lets senders post again without the lock, and looks for bytes without it too.
+    UnscheduleWithoutTheLock,
 }
 
 /// Above so many bytes a sender is told to slow down.
@@ -49,6 +53,24 @@ impl Model {
             scheduled: AtomicBool::new(false),
             posts: AtomicUsize::new(0),
         })
+    }
+
+    /// A send that leaves the queue below the high watermark.
+    fn send_little(&self) {
+        let early = self.scheduled.load(Ordering::Relaxed);
+        let late = {
+            let mut remote = self.remote.lock().unwrap();
+            *remote += 1;
+            self.remote_bytes.store(*remote, Ordering::Release);
+            self.scheduled.load(Ordering::Relaxed)
+        };
+        let is_scheduled = match self.flaw {
+            Flaw::LookForThePostBeforeTheLock => early,
+            _ => late,
+        };
+        if !is_scheduled {
+            self.post();
+        }
     }
 
     /// Whether the send was taken.
@@ -79,6 +101,18 @@ impl Model {
         if !self.scheduled.swap(true, Ordering::AcqRel) {
             self.posts.fetch_add(1, Ordering::AcqRel);
         }
+    }
+
+    /// Lets senders post again, and takes what they have queued.
+    fn unschedule(&self) -> usize {
+        if self.flaw == Flaw::UnscheduleWithoutTheLock {
+            self.scheduled.swap(false, Ordering::AcqRel);
+            return self.splice();
+        }
+        let mut remote = self.remote.lock().unwrap();
+        self.scheduled.swap(false, Ordering::AcqRel);
+        self.remote_bytes.store(0, Ordering::Release);
+        std::mem::take(&mut *remote)
     }
 
     fn splice(&self) -> usize {
@@ -129,14 +163,32 @@ impl Owner {
         }
         model.posts.fetch_sub(1, Ordering::AcqRel);
         let early = model.flaw == Flaw::TakeBeforeUnschedule && model.take_backpressured();
-        model.scheduled.swap(false, Ordering::AcqRel);
-        let spliced = model.splice();
-        self.sent += spliced;
+        self.sent += model.unschedule();
         let late = model.flaw != Flaw::TakeBeforeUnschedule && model.take_backpressured();
         // All is sent at once here, so the queue is below the low watermark again. What the owner
         // sees above the high one it knows without the flag; here it never does.
         self.told_writable |= early || late;
     }
+}
+
+/// What is queued while the session is on its way to its owner, or has just come there, is sent.
+fn nothing_is_left(flaw: Flaw) {
+    check(move || {
+        let model = Model::new(flaw);
+        let sender = {
+            let model = model.clone();
+            thread::spawn(move || (0..2).for_each(|_| model.send_little()))
+        };
+        let mut owner = Owner::default();
+        // Before what it sends itself.
+        owner.sent += model.splice();
+        owner.attend(&model);
+        sender.join().unwrap();
+        while model.posts.load(Ordering::Acquire) > 0 {
+            owner.attend(&model);
+        }
+        assert_eq!(owner.sent, 2, "left behind");
+    });
 }
 
 fn check(model: impl Fn() + Send + Sync + 'static) {
@@ -223,6 +275,23 @@ fn a_look_before_the_lock_queues_behind_fin() {
 #[should_panic(expected = "queued behind FIN")]
 fn a_half_close_without_the_lock_overtakes_a_sender() {
     nothing_is_queued_behind_fin(Flaw::NoLockBeforeHalfClose);
+}
+
+#[test]
+fn what_is_queued_on_the_way_is_taken() {
+    nothing_is_left(Flaw::None);
+}
+
+#[test]
+#[should_panic(expected = "left behind")]
+fn a_look_for_the_post_before_the_lock_leaves_bytes() {
+    nothing_is_left(Flaw::LookForThePostBeforeTheLock);
+}
+
+#[test]
+#[should_panic(expected = "left behind")]
+fn an_owner_without_the_lock_leaves_bytes() {
+    nothing_is_left(Flaw::UnscheduleWithoutTheLock);
 }
 
 #[test]
