@@ -109,6 +109,21 @@ fn kill(index: usize, session: &Session, peer: TcpStream) -> Option<TcpStream> {
     None
 }
 
+/// Which sessions have no end yet, and how they were killed.
+fn describe_living(sessions: &[Session], ends: &HashMap<SessionId, u32>) -> String {
+    let living = sessions.iter().enumerate();
+    let living = living.filter(|(_, session)| !ends.contains_key(&session.id()));
+    let lines = living.map(|(index, session)| {
+        let (way, reason) = (index % 4, session.close_reason());
+        format!(
+            "way {way}, reason {reason:?}, {} bytes queued, {} received",
+            session.queued_bytes(),
+            session.received_bytes(),
+        )
+    });
+    lines.collect::<Vec<_>>().join("; ")
+}
+
 /// Returns how many strangers connected: another program of this machine may take the address for
 /// that of a server it had a moment ago.
 fn round(server: &Server, sees: &Receiver<Seen>, request: &[u8]) -> usize {
@@ -140,8 +155,10 @@ fn round(server: &Server, sees: &Receiver<Seen>, request: &[u8]) -> usize {
         left.extend(kill(index, session, peer));
     }
     while ends.len() < SESSIONS + strangers.len() {
-        if let Seen::Disconnected(id) = sees.recv_timeout(LIMIT).expect("an end in time") {
-            *ends.entry(id).or_default() += 1;
+        match sees.recv_timeout(LIMIT) {
+            Ok(Seen::Disconnected(id)) => *ends.entry(id).or_default() += 1,
+            Ok(_) => {}
+            Err(_) => panic!("no end in time: {}", describe_living(&sessions, &ends)),
         }
     }
     assert!(ends.values().all(|times| *times == 1), "{ends:?}");
