@@ -114,18 +114,14 @@ impl SessionShared {
         if self.remote_bytes.load(Ordering::Acquire) == 0 {
             return;
         }
-        if let Some(remote) = &mut *self.remote.lock() {
-            self.splice_locked(queue, remote, applied);
+        let mut remote = self.remote.lock();
+        if let Some(remote) = &mut *remote {
+            let replaced = remote.splice_into(&mut queue.pieces, applied);
+            self.note_replaced(replaced, remote);
+            // Counted twice for a moment by readers without the lock, and never not at all.
+            self.local_bytes.store(queue.bytes(), Ordering::Relaxed);
+            self.remote_bytes.store(remote.bytes(), Ordering::Release);
         }
-    }
-
-    /// The part of [`SessionShared::splice_until`] under the remote half's lock.
-    fn splice_locked(&self, queue: &mut LocalQueue, remote: &mut RemoteHalf, applied: u64) {
-        let replaced = remote.splice_into(&mut queue.pieces, applied);
-        self.note_replaced(replaced, remote);
-        // Counted twice for a moment by readers without the lock, and never not at all.
-        self.local_bytes.store(queue.bytes(), Ordering::Relaxed);
-        self.remote_bytes.store(remote.bytes(), Ordering::Release);
     }
 
     /// Whether a sender on another thread was told of back-pressure since the last call. Owner
@@ -290,17 +286,13 @@ impl SessionShared {
         self.scheduled.load(Ordering::Relaxed)
     }
 
-    /// The owner took this session from its mailbox: it takes over what is queued elsewhere.
-    /// Whoever appends after that schedules again.
+    /// The owner took this session from its mailbox: cleared before the splice, so that whoever
+    /// appends after the splice schedules again.
     pub(crate) fn unschedule(&self) {
-        // Under the lock: a sender that finds the flag set in there need not touch it.
-        let mut remote = self.remote.lock();
+        // Under the lock: a sender that finds the flag set in there need not touch it, since what
+        // it has appended is seen from here on.
+        let _remote = self.remote.lock();
         self.scheduled.swap(false, Ordering::AcqRel);
-        if let Some(remote) = remote.as_mut().filter(|remote| remote.bytes() > 0) {
-            let applied = self.context.worker.casts.applied();
-            self.local
-                .with(|queue| self.splice_locked(queue, remote, applied));
-        }
     }
 
     /// The peer has to prove who it is; it was counted as one that has not. Owner, at the begin.

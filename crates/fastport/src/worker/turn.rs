@@ -169,6 +169,7 @@ impl<E: Engine> Worker<E> {
         match command {
             Command::Attend(session) => {
                 let shared = session.shared();
+                // Before the splice: whoever appends after it schedules again.
                 shared.unschedule();
                 shared.attend();
             }

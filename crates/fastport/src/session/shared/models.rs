@@ -25,7 +25,7 @@ enum Flaw {
     TakeBeforeUnschedule,
     /// The sender looks before it has the lock whether the session is on its way to the owner.
     LookForThePostBeforeTheLock,
-    /// The owner lets senders post again without the lock, and looks for bytes without it too.
+    /// The owner lets senders post again without the lock.
     UnscheduleWithoutTheLock,
 }
 
@@ -103,16 +103,11 @@ impl Model {
         }
     }
 
-    /// Lets senders post again, and takes what they have queued.
-    fn unschedule(&self) -> usize {
-        if self.flaw == Flaw::UnscheduleWithoutTheLock {
-            self.scheduled.swap(false, Ordering::AcqRel);
-            return self.splice();
-        }
-        let mut remote = self.remote.lock().unwrap();
+    /// Lets senders post again.
+    fn unschedule(&self) {
+        let has_lock = self.flaw != Flaw::UnscheduleWithoutTheLock;
+        let _remote = has_lock.then(|| self.remote.lock().unwrap());
         self.scheduled.swap(false, Ordering::AcqRel);
-        self.remote_bytes.store(0, Ordering::Release);
-        std::mem::take(&mut *remote)
     }
 
     fn splice(&self) -> usize {
@@ -163,7 +158,8 @@ impl Owner {
         }
         model.posts.fetch_sub(1, Ordering::AcqRel);
         let early = model.flaw == Flaw::TakeBeforeUnschedule && model.take_backpressured();
-        self.sent += model.unschedule();
+        model.unschedule();
+        self.sent += model.splice();
         let late = model.flaw != Flaw::TakeBeforeUnschedule && model.take_backpressured();
         // All is sent at once here, so the queue is below the low watermark again. What the owner
         // sees above the high one it knows without the flag; here it never does.
