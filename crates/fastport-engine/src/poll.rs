@@ -36,7 +36,7 @@ use crate::{
 };
 use fastport_buffer::{Chunk, ChunkStore, SendBatch};
 use poller::Poller;
-use send::Sending;
+use send::{Sending, Sent};
 use slots::{Role, Slot};
 use socket2::SockRef;
 use std::collections::VecDeque;
@@ -54,6 +54,9 @@ pub struct PollEngine {
     poller: Poller,
     slots: Slab<Slot>,
     chunks: ChunkStore,
+    /// Sends that ended at once. They come before those keys that wait to be read: what was sent may
+    /// be the buffer that they need.
+    sent: VecDeque<Sent>,
     /// Keys to be served in this turn.
     ready: VecDeque<Key>,
     /// Whether the last turn began with a look into the kernel's queue.
@@ -144,11 +147,16 @@ impl PollEngine {
         }
     }
 
+    /// Whether there is something to tell or to try without a look into the kernel's queue.
+    fn has_events(&self) -> bool {
+        !self.ready.is_empty() || !self.sent.is_empty()
+    }
+
     /// How long the poller may wait: as asked, and not past what the engine itself has to do.
     fn timeout(&mut self, wait: Wait) -> Option<Duration> {
         let starving = self.feed_starved();
         let retry = self.retry_accepts();
-        if !self.ready.is_empty() || !self.later.is_empty() {
+        if self.has_events() || !self.later.is_empty() {
             return Some(Duration::ZERO);
         }
         let timeout = wait.timeout(retry);
@@ -182,6 +190,7 @@ impl Engine for PollEngine {
             poller,
             slots: Slab::default(),
             chunks: ChunkStore::new(config.chunks, config.chunk_bytes),
+            sent: VecDeque::new(),
             ready: VecDeque::new(),
             asks_kernel: true,
             later: Vec::new(),
@@ -290,7 +299,7 @@ impl Engine for PollEngine {
     fn submit_and_wait(&mut self, wait: Wait) -> Result<(), EngineError> {
         let timeout = self.timeout(wait);
         // What calls have ended is told first; the kernel is asked one turn later at most.
-        self.asks_kernel = self.ready.is_empty() || !self.asks_kernel;
+        self.asks_kernel = !self.has_events() || !self.asks_kernel;
         let outcome = match self.asks_kernel {
             true => self.poller.wait(timeout),
             false => Ok(()),
@@ -309,6 +318,10 @@ impl Engine for PollEngine {
     #[inline]
     fn next_event(&mut self) -> Option<Event> {
         self.events_left.checked_sub(1)?;
+        if let Some(sent) = self.next_sent() {
+            self.events_left -= 1;
+            return Some(sent);
+        }
         while let Some(key) = self.ready.front().copied() {
             let served = self.serve(key);
             if let Served::Event(event) = served {
@@ -332,7 +345,10 @@ impl Engine for PollEngine {
 
     #[inline]
     fn upcoming(&self, ahead: usize) -> Option<usize> {
-        let key = self.ready.get(ahead)?;
+        let key = match self.sent.get(ahead) {
+            Some(sent) => sent.key,
+            None => *self.ready.get(ahead - self.sent.len())?,
+        };
         Some(key.index())
     }
 

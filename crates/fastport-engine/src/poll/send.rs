@@ -1,8 +1,8 @@
 //! Sending: at once, as far as the kernel takes it, and the rest on the edge that says it takes
 //! more.
 
-use super::PollEngine;
 use super::slots::{Role, Slot};
+use super::{Event, PollEngine};
 use crate::progress::Progress;
 use crate::{Key, Op, SendFailure};
 use fastport_buffer::{Piece, SendBatch};
@@ -27,7 +27,7 @@ const NO_SIGNAL: i32 = 0;
 pub(super) struct Sending {
     batch: SendBatch,
     progress: Progress,
-    /// Set when there is nothing more to do but to report it.
+    /// Set when it has ended.
     ended: Option<Result<(), SendFailure>>,
 }
 
@@ -94,12 +94,16 @@ fn write_from<'a>(
     SockRef::from(stream).send_vectored_with_flags(slices, NO_SIGNAL)
 }
 
+/// A send that ended in the call that began it, and is not told yet.
+pub(super) struct Sent {
+    pub(super) key: Key,
+    batch: SendBatch,
+    result: Result<(), SendFailure>,
+}
+
 impl Slot {
-    /// Goes on with the send, if there is one that can.
-    fn push_send(&mut self) {
-        let Some(sending) = self.sending.as_mut().filter(|s| s.ended.is_none()) else {
-            return;
-        };
+    /// Goes on with a send of this key, if it can.
+    fn push(&mut self, sending: &mut Sending) {
         match &self.role {
             Role::Stream(_) if self.in_flight.has(Op::Connect) || !self.writable => {}
             Role::Stream(stream) => self.writable = !sending.push(stream),
@@ -116,15 +120,34 @@ impl PollEngine {
             return;
         };
         debug_assert!(!batch.is_empty(), "an empty batch");
-        debug_assert!(slot.sending.is_none(), "a send is outstanding");
         slot.in_flight.begin(Op::Send);
         self.operations += 1;
-        slot.sending = Some(self.sendings.fill(Sending::new(batch)));
-        slot.push_send();
-        if slot.sending.as_ref().is_some_and(|s| s.ended.is_some()) && !slot.queued {
-            slot.queued = true;
-            // Before those that wait to be read: what it sent may be the buffer that they need.
-            self.ready.push_front(key);
+        let mut sending = Sending::new(batch);
+        slot.push(&mut sending);
+        match sending.ended.take() {
+            // Nearly all of them.
+            Some(result) => self.sent.push_back(Sent {
+                key,
+                batch: sending.batch,
+                result,
+            }),
+            None => slot.sending = Some(self.sendings.fill(sending)),
+        }
+    }
+
+    /// The next send that ended in the call that began it. Those of keys that were closed since are
+    /// nobody's.
+    #[inline]
+    pub(super) fn next_sent(&mut self) -> Option<Event> {
+        loop {
+            let Sent { key, batch, result } = self.sent.pop_front()?;
+            if let Some(slot) = self.slots.find(key)
+                && slot.in_flight.has(Op::Send)
+            {
+                let _ = slot.in_flight.finish(Op::Send);
+                self.operations -= 1;
+                return Some(Event::Sent { key, batch, result });
+            }
         }
     }
 
@@ -134,9 +157,13 @@ impl PollEngine {
         key: Key,
     ) -> Option<(SendBatch, Result<(), SendFailure>)> {
         let slot = self.slots.find(key)?;
-        slot.push_send();
-        let result = slot.sending.as_mut()?.ended.take()?;
-        let sending = self.sendings.empty(slot.sending.take()?);
+        let mut sending = slot.sending.take()?;
+        slot.push(&mut sending);
+        let Some(result) = sending.ended.take() else {
+            slot.sending = Some(sending);
+            return None;
+        };
+        let sending = self.sendings.empty(sending);
         let _ = slot.in_flight.finish(Op::Send);
         self.operations -= 1;
         Some((sending.batch, result))
