@@ -54,8 +54,8 @@ pub struct PollEngine {
     poller: Poller,
     slots: Slab<Slot>,
     chunks: ChunkStore,
-    /// Sends that ended at once. They come before those keys that wait to be read: what was sent may
-    /// be the buffer that they need.
+    /// Sends that ended at once. They come before keys that wait to be read: what was sent may be
+    /// the buffer that those need.
     sent: VecDeque<Sent>,
     /// Keys to be served in this turn.
     ready: VecDeque<Key>,
@@ -121,6 +121,7 @@ impl PollEngine {
         }
         match slot.role {
             Role::Listener(_) => self.accept(key),
+            _ if slot.sending.is_none() => self.receive(key),
             _ => match self.continue_send(key) {
                 Some((batch, result)) => Served::Event(Event::Sent { key, batch, result }),
                 None => self.receive(key),

@@ -121,7 +121,10 @@ impl<E: Engine> Worker<E> {
     /// Whether there were any.
     pub(crate) fn take_adoptions(&mut self) -> bool {
         let mut any = false;
-        while let Some(adoption) = self.peers[self.link.index].adoptions.pop() {
+        // A pop has a fence, and most looks find nothing.
+        while !self.peers[self.link.index].adoptions.is_empty()
+            && let Some(adoption) = self.peers[self.link.index].adoptions.pop()
+        {
             self.on_adoption(adoption);
             any = true;
         }
