@@ -3,7 +3,7 @@
 use super::harness::{End, Host, ID, Peer, Setup, frame};
 use fastport::{
     AddressSet, CloseReason, PacketId, PacketRate, ProtectionConfig, Rate, RateAction,
-    RejectReason, SendError,
+    RejectReason, SendError, SendStatus,
 };
 use std::time::Duration;
 
@@ -204,6 +204,8 @@ pub(crate) fn the_trusted_may_send_as_fast_as_they_can(setup: Setup) {
 pub(crate) fn what_waits_for_all_peers_has_a_bound(setup: Setup) {
     const BUDGET: usize = 4 << 20;
     const PART: usize = 32 * 1024;
+    // Half of it is to be shared, and with nine tenths of that taken newcomers are turned away.
+    const NEARLY_SPENT: u64 = (BUDGET / 2 - BUDGET / 20) as u64;
     let host = setup.host(
         |config| {
             config.sessions_max = 64;
@@ -227,6 +229,8 @@ pub(crate) fn what_waits_for_all_peers_has_a_bound(setup: Setup) {
             let _ = session.forward(&packet);
         },
     );
+    let filler = host.connect();
+    let filling = host.accepted();
     let mut honest = host.connect();
     let mut stalled: Vec<_> = (0..12).map(|_| host.connect()).collect();
     // A connection that is accepted only when the memory is taken is a newcomer.
@@ -244,11 +248,21 @@ pub(crate) fn what_waits_for_all_peers_has_a_bound(setup: Setup) {
     for _ in 0..8 {
         assert_eq!(host.reason(), CloseReason::MemoryLimit);
     }
+    // What the kernel has taken of the others' differs.
+    while host.server.stats().queued_bytes < NEARLY_SPENT {
+        let status = filling.send_bytes(ID, &[0; PART]);
+        assert_eq!(status, Ok(SendStatus::Queued));
+        // The turn of the second answer is behind the one that counts what was sent.
+        for _ in 0..2 {
+            honest.send(b"served");
+            assert_eq!(honest.receive(), b"served");
+        }
+    }
     assert_eq!(host.connect().drain().0, b"");
     assert_eq!(host.server.stats().rejected_for(RejectReason::Memory), 1);
     let ended = host.server.stats().closed_total();
-    drop(stalled);
-    for _ in ended..12 {
+    drop((stalled, filler));
+    for _ in ended..13 {
         host.reason();
     }
     // The turn in which the first is answered may be the one in which the last of them went.
