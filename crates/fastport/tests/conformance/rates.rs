@@ -199,6 +199,15 @@ pub(crate) fn the_trusted_may_send_as_fast_as_they_can(setup: Setup) {
     receives(&mut peer, 0..100);
 }
 
+/// The turn in which the first is answered may be the one in which bytes were queued or went; that
+/// of the second is behind the one which counts them.
+fn is_served_twice(peer: &mut Peer) {
+    for _ in 0..2 {
+        peer.send(b"served");
+        assert_eq!(peer.receive(), b"served");
+    }
+}
+
 /// Peers that do not read take no more memory than is there for all. Meanwhile one that reads is
 /// served, and newcomers are turned away; when those peers are gone, newcomers are served.
 pub(crate) fn what_waits_for_all_peers_has_a_bound(setup: Setup) {
@@ -252,11 +261,7 @@ pub(crate) fn what_waits_for_all_peers_has_a_bound(setup: Setup) {
     while host.server.stats().queued_bytes < NEARLY_SPENT {
         let status = filling.send_bytes(ID, &[0; PART]);
         assert_eq!(status, Ok(SendStatus::Queued));
-        // The turn of the second answer is behind the one that counts what was sent.
-        for _ in 0..2 {
-            honest.send(b"served");
-            assert_eq!(honest.receive(), b"served");
-        }
+        is_served_twice(&mut honest);
     }
     assert_eq!(host.connect().drain().0, b"");
     assert_eq!(host.server.stats().rejected_for(RejectReason::Memory), 1);
@@ -265,11 +270,7 @@ pub(crate) fn what_waits_for_all_peers_has_a_bound(setup: Setup) {
     for _ in ended..13 {
         host.reason();
     }
-    // The turn in which the first is answered may be the one in which the last of them went.
-    for _ in 0..2 {
-        honest.send(b"served");
-        assert_eq!(honest.receive(), b"served");
-    }
+    is_served_twice(&mut honest);
     assert!(host.server.stats().queued_bytes < 1024);
     let mut newcomer = host.connect();
     newcomer.send(b"served");
