@@ -120,6 +120,7 @@ impl PollEngine {
             return;
         };
         debug_assert!(!batch.is_empty(), "an empty batch");
+        debug_assert!(!slot.in_flight.has(Op::Send), "a send is outstanding");
         slot.in_flight.begin(Op::Send);
         self.operations += 1;
         let mut sending = Sending::new(batch);

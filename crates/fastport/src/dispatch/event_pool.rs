@@ -9,6 +9,7 @@ use crate::dispatch::strand::Strand;
 use crate::lock::{Condvar, Mutex};
 use crate::stats::handler_times::{HandlerTimes, HandlerTimesSnapshot, Stopwatch};
 use std::collections::VecDeque;
+use std::iter;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -34,11 +35,7 @@ impl ReadyQueue {
 
     /// Puts a strand at the tail. The strand's own state keeps it from being in here twice.
     pub(crate) fn inject(&self, strand: Arc<Strand>) {
-        let mut state = self.state.lock();
-        state.ready.push_back(strand);
-        if state.sleepers > 0 {
-            self.wake.notify_one();
-        }
+        self.inject_all(iter::once(strand));
     }
 
     /// As [`ReadyQueue::inject`], for several strands, under one lock.
@@ -91,7 +88,7 @@ impl EventPool {
     /// # Errors
     /// When the system gives no thread; those that were started end.
     pub(crate) fn start(workers: usize) -> Result<Self, Error> {
-        let times = std::iter::repeat_with(Arc::default);
+        let times = iter::repeat_with(Arc::default);
         let pool = Self {
             queue: Arc::default(),
             threads: Mutex::default(),

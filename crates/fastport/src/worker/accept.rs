@@ -120,15 +120,14 @@ impl<E: Engine> Worker<E> {
     /// Takes the connections that other workers accepted for this one.
     /// Whether there were any.
     pub(crate) fn take_adoptions(&mut self) -> bool {
-        let mut any = false;
         // A pop has a fence, and most looks find nothing.
-        while !self.peers[self.link.index].adoptions.is_empty()
-            && let Some(adoption) = self.peers[self.link.index].adoptions.pop()
-        {
-            self.on_adoption(adoption);
-            any = true;
+        if self.peers[self.link.index].adoptions.is_empty() {
+            return false;
         }
-        any
+        while let Some(adoption) = self.peers[self.link.index].adoptions.pop() {
+            self.on_adoption(adoption);
+        }
+        true
     }
 
     fn on_adoption(&mut self, adoption: Adoption<E>) {

@@ -6,7 +6,7 @@ use fastport::{
     ReceiveForm, ReconnectConfig, ResumingClient, Server, ServerBuilder, ServiceConfig, Session,
     SessionId,
 };
-use fastport_engine::{Engine, EngineConfig};
+use fastport_engine::Engine;
 use socket2::{Domain, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -32,7 +32,6 @@ pub(crate) struct Setup {
     pub(crate) direct_descriptors: u32,
     starts: Starts,
     seed: u64,
-    has_faults: bool,
 }
 
 /// What starts services and servers on the engine.
@@ -62,7 +61,6 @@ impl Setup {
                 server: |builder, _| builder.start(),
             },
             seed: 0,
-            has_faults: false,
         }
     }
 
@@ -80,24 +78,11 @@ impl Setup {
         let more = std::env::var("FASTPORT_FAULT_SEED").ok();
         let more: u64 = more.map_or(0, |text| text.parse().expect("a number"));
         self.seed = seed + more;
-        self.has_faults = true;
         self.starts = Starts {
             service: |config, seed| start_service(config, faulty::opener::<E>(seed)),
             server: |builder, seed| start_server(builder, faulty::opener::<E>(seed)),
         };
         self
-    }
-
-    /// The most bytes that one connection may bring before a pause holds it up. A kernel that is
-    /// asked each turn receives 32 times in a go; one that is late, as the faults make it, fills
-    /// all chunks of the worker.
-    pub(crate) fn receive_burst_max(&self) -> u64 {
-        let engine = EngineConfig::default();
-        let chunks = match self.has_faults {
-            true => u64::from(engine.chunks),
-            false => 32,
-        };
-        (chunks + 32) * engine.chunk_bytes as u64
     }
 
     /// No receive buffer is ever the kernel's.
