@@ -40,6 +40,7 @@ use crate::{
     SocketOptions, Wait,
 };
 use buffers::Buffers;
+use close::Closing;
 use fastport_buffer::{Chunk, SendBatch};
 use operation::Operations;
 use port::Port;
@@ -81,9 +82,8 @@ pub struct IocpEngine {
     steady: Steady,
     /// Listeners that pause, and sends that the kernel had no memory for.
     retries: Vec<(Instant, Key)>,
-    /// Keys whose operations were cancelled, and when their sockets are closed under them; in the
-    /// order of time.
-    closing: VecDeque<(Instant, Key)>,
+    /// Closes that wait for operations, in the order of time.
+    closing: VecDeque<Closing>,
     /// A key was closed, so that a socket may be free.
     closed_since: bool,
     accept_retry_min: Duration,

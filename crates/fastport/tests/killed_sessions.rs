@@ -23,8 +23,7 @@ use std::time::Duration;
 static ALLOCATOR: poison_alloc::PoisoningAllocator = poison_alloc::PoisoningAllocator;
 
 const ROUNDS: usize = 50;
-/// Of each other form of receiving, which differs in nothing but how a receive is posted. On a
-/// machine that is very busy the end of a session was lost under Wine twice in some 250,000.
+/// Of each other form of receiving, which differs in nothing but how a receive is posted.
 const ROUNDS_OF_A_FORM: usize = 15;
 const SESSIONS: usize = 200;
 const LIMIT: Duration = Duration::from_secs(60);

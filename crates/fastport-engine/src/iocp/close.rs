@@ -4,7 +4,7 @@
 //! `Closed` is reported, the slot freed: a socket that is closed while operations are outstanding
 //! still has their packets come, to memory that must be there.
 
-use super::slots::Role;
+use super::slots::{Role, Slot};
 use super::{IocpEngine, winsock};
 use crate::{CloseMode, Drained, Engine, Key, Op, Wait};
 use socket2::SockRef;
@@ -13,8 +13,32 @@ use std::time::{Duration, Instant};
 /// How long an engine that is dropped without a drain waits for the kernel.
 pub(super) const DROP_PATIENCE: Duration = Duration::from_millis(200);
 
-/// How long cancelled operations may take to end before their socket is closed under them.
-const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
+/// When operations that were cancelled and have not ended are cancelled again: Wine's cancel passes
+/// over one that is being tried again at that moment, and says nothing of it.
+const CANCEL_AGAIN: Duration = Duration::from_millis(20);
+/// Cancels, within a second, before the socket is closed under the operations.
+const CANCELS_MAX: u32 = 50;
+
+/// A close that waits for the operations of its key.
+pub(super) struct Closing {
+    key: Key,
+    cancels: u32,
+    /// When they are asked to end once more.
+    next: Instant,
+}
+
+impl Slot {
+    /// Asks everything that is outstanding to end.
+    fn cancel(&mut self) {
+        if let Some(socket) = &self.socket
+            && let Err(error) = winsock::cancel_all(socket)
+        {
+            // A provider that can not cancel ends them when the socket is closed.
+            tracing::debug!(%error, "cannot cancel; closing the socket");
+            self.socket = None;
+        }
+    }
+}
 
 impl IocpEngine {
     /// See [`Engine::close`].
@@ -27,37 +51,44 @@ impl IocpEngine {
             // If it is refused the peer sees FIN, not RST; the close goes on.
             let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
         }
-        if slot.in_flight.any()
-            && let Some(socket) = &slot.socket
-            && let Err(error) = winsock::cancel_all(socket)
-        {
-            // A provider that can not cancel ends them when the socket is closed.
-            tracing::debug!(%error, "cannot cancel; closing the socket");
-            slot.socket = None;
+        if slot.in_flight.any() {
+            slot.cancel();
         }
         if slot.in_flight.close() {
             self.finish_close(key);
         } else {
-            self.closing.push_back((self.now + CANCEL_PATIENCE, key));
+            self.closing.push_back(Closing {
+                key,
+                cancels: 1,
+                next: self.now + CANCEL_AGAIN,
+            });
         }
     }
 
-    /// Closes the sockets of keys whose operations did not end when they were asked to, which ends
-    /// what a cancel does not. When the next key is due.
-    pub(super) fn close_under_operations(&mut self) -> Option<Instant> {
-        while let Some((at, key)) = self.closing.front().copied() {
-            let slots = &mut self.memory.slots;
-            // Nearly always it has ended long ago.
-            let Some(slot) = slots.find(key).filter(|slot| slot.in_flight.any()) else {
-                self.closing.pop_front();
+    /// Asks operations again that did not end when they were asked to, and at last closes their
+    /// sockets, which ends what no cancel does. When the next key is due.
+    pub(super) fn press_closes(&mut self) -> Option<Instant> {
+        while let Some(mut closing) = self.closing.pop_front() {
+            let slot = self.memory.slots.find(closing.key);
+            // Nearly always they have ended long ago.
+            let Some(slot) = slot.filter(|slot| slot.in_flight.any()) else {
                 continue;
             };
-            if at > self.now {
-                return Some(at);
+            if closing.next > self.now {
+                let next = closing.next;
+                self.closing.push_front(closing);
+                return Some(next);
             }
-            slot.socket = None;
-            self.closing.pop_front();
-            tracing::debug!(?key, "cancelled operations did not end; closed the socket");
+            if closing.cancels == CANCELS_MAX {
+                slot.socket = None;
+                let key = closing.key;
+                tracing::debug!(?key, "cancelled operations did not end; closed the socket");
+                continue;
+            }
+            slot.cancel();
+            closing.cancels += 1;
+            closing.next = self.now + CANCEL_AGAIN;
+            self.closing.push_back(closing);
         }
         None
     }
@@ -106,5 +137,46 @@ impl IocpEngine {
             }
             wait = Wait::Until(deadline);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::tests::batch;
+    use crate::{EngineConfig, Event, SocketOptions};
+    use std::net::{TcpListener, TcpStream};
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    /// Wine's cancel leaves an operation alone that it is just trying again, and a send keeps its
+    /// socket there, so that closing it ends nothing: only another cancel does.
+    #[test]
+    fn a_cancel_that_misses_its_operation_is_followed_by_others() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let _silent = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut engine = IocpEngine::open(&EngineConfig::default()).unwrap();
+        let options = SocketOptions {
+            send_buffer: Some(16 * 1024),
+            ..SocketOptions::default()
+        };
+        let accepted = listener.accept().unwrap().0;
+        let key = engine.adopt(accepted.into(), &options).unwrap();
+        engine.send(key, batch(&[8 << 20]));
+        assert_eq!(engine.in_flight(), 1, "the peer reads nothing");
+
+        winsock::miss_cancels(2);
+        engine.close(key, CloseMode::Abort);
+        let deadline = engine.now() + LIMIT;
+        loop {
+            engine.submit_and_wait(Wait::Until(deadline)).unwrap();
+            match engine.next_event() {
+                Some(Event::Closed { key: closed }) => break assert_eq!(closed, key),
+                Some(event) => panic!("not of a key that is closed: {event:?}"),
+                None => assert!(engine.now() < deadline, "the send never ended"),
+            }
+        }
+        assert_eq!(winsock::missed_cancels_left(), 0);
+        assert_eq!(engine.drain(deadline), Drained::Clean);
     }
 }

@@ -93,7 +93,7 @@ impl IocpEngine {
     pub(super) fn timeout(&mut self, wait: Wait) -> Option<Duration> {
         let starving = self.feed_starved();
         let steady = self.steady.next_look();
-        let retry = [self.retry(), self.close_under_operations(), steady];
+        let retry = [self.retry(), self.press_closes(), steady];
         if !self.ready.is_empty() || !self.later.is_empty() {
             return Some(Duration::ZERO);
         }

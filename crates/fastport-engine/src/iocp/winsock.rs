@@ -265,6 +265,10 @@ fn extension(socket: &OwnedSocket, id: GUID) -> io::Result<usize> {
 /// Asks for the end of everything that is outstanding on a socket. Each operation's packet still
 /// comes, and tells what became of it.
 pub(super) fn cancel_all(socket: &OwnedSocket) -> io::Result<()> {
+    #[cfg(test)]
+    if tests::misses_cancel() {
+        return Ok(());
+    }
     // SAFETY: no memory is named.
     cancelled(unsafe { CancelIoEx(handle(socket), null()) } != 0)
 }
@@ -309,9 +313,32 @@ pub(super) fn is_cancelled(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
+pub(super) use tests::{miss_cancels, missed_cancels_left};
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use socket2::{Domain, Protocol, Socket, Type};
+    use std::cell::Cell;
+
+    thread_local! {
+        static CANCELS_TO_MISS: Cell<u32> = const { Cell::new(0) };
+    }
+
+    /// The next so many cancels of this thread find nothing.
+    pub(in super::super) fn miss_cancels(count: u32) {
+        CANCELS_TO_MISS.set(count);
+    }
+
+    pub(in super::super) fn missed_cancels_left() -> u32 {
+        CANCELS_TO_MISS.get()
+    }
+
+    pub(super) fn misses_cancel() -> bool {
+        let left = CANCELS_TO_MISS.get();
+        CANCELS_TO_MISS.set(left.saturating_sub(1));
+        left > 0
+    }
 
     fn socket() -> OwnedSocket {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP));
