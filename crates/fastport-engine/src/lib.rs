@@ -30,11 +30,8 @@ pub mod mailbox;
 pub mod moment;
 #[cfg(unix)]
 pub mod poll;
-mod progress;
 mod slab;
 pub mod socket;
-#[cfg(unix)]
-mod spare_boxes;
 pub mod timer_wheel;
 #[cfg(target_os = "linux")]
 pub mod uring;

@@ -29,14 +29,13 @@ mod slots;
 pub use poller::PollWaker;
 
 use crate::slab::Slab;
-use crate::spare_boxes::SpareBoxes;
 use crate::{
     CloseMode, Drained, Engine, EngineConfig, EngineError, InFlight, Key, ListenConfig, Op,
     SocketOptions, Wait,
 };
 use fastport_buffer::{Chunk, ChunkStore, SendBatch};
 use poller::Poller;
-use send::{Sending, Sent};
+use send::Sent;
 use slots::{Role, Slot};
 use socket2::SockRef;
 use std::collections::VecDeque;
@@ -73,8 +72,6 @@ pub struct PollEngine {
     accept_retry_min: Duration,
     accept_retry_max: Duration,
     receive_budget: usize,
-    /// Room for the sends of sessions that have one under way.
-    sendings: SpareBoxes<Sending>,
     /// What was asked for and is not reported yet.
     operations: usize,
     turn: u64,
@@ -121,7 +118,7 @@ impl PollEngine {
         }
         match slot.role {
             Role::Listener(_) => self.accept(key),
-            _ if slot.sending.is_none() => self.receive(key),
+            _ if slot.sending.is_empty() => self.receive(key),
             _ => match self.continue_send(key) {
                 Some((batch, result)) => Served::Event(Event::Sent { key, batch, result }),
                 None => self.receive(key),
@@ -202,7 +199,6 @@ impl Engine for PollEngine {
             accept_retry_min: config.accept_retry_min,
             accept_retry_max: config.accept_retry_max,
             receive_budget: config.receive_budget,
-            sendings: SpareBoxes::default(),
             operations: 0,
             turn: 1,
             events_left: EVENTS_PER_TURN,
@@ -283,7 +279,7 @@ impl Engine for PollEngine {
             self.poller.deregister(source);
         }
         slot.role = Role::Closed;
-        slot.sending = None;
+        slot.sending = SendBatch::default();
         let _ = slot.in_flight.close();
         for op in [Op::Accept, Op::Connect, Op::Recv, Op::Send] {
             self.operations -= slot.finish(op);

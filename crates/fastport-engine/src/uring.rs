@@ -38,7 +38,6 @@ pub use waker::UringWaker;
 
 use crate::kernel_memory::KernelMemory;
 use crate::slab::Slab;
-use crate::spare_boxes::SpareBoxes;
 use crate::{
     CloseMode, Drained, Engine, EngineConfig, EngineError, Event, Key, ListenConfig, Op,
     SocketOptions, Wait, socket,
@@ -49,7 +48,7 @@ use lost_resets::Doubts;
 use provided_buffers::ProvidedBuffers;
 use ring::Ring;
 use send_scratch::SendScratch;
-use slots::{Receive, Sending, Slot};
+use slots::{Receive, Slot};
 use std::collections::VecDeque;
 use std::io;
 use std::marker::PhantomData;
@@ -98,8 +97,6 @@ pub struct UringEngine {
     retry_accepts: bool,
     accept_retry_min: Duration,
     accept_retry_max: Duration,
-    /// Room for the sends of sessions that have one under way.
-    sendings: SpareBoxes<Sending>,
     /// Operations that the kernel holds, wake-up and cancels aside.
     operations: usize,
     now: Instant,
@@ -249,7 +246,6 @@ impl Engine for UringEngine {
             retry_accepts: false,
             accept_retry_min: config.accept_retry_min,
             accept_retry_max: config.accept_retry_max,
-            sendings: SpareBoxes::default(),
             operations: 0,
             now,
             drained: false,

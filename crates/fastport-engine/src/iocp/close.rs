@@ -143,7 +143,7 @@ impl IocpEngine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::progress::tests::batch;
+    use crate::iocp::send::tests::batch;
     use crate::{EngineConfig, Event, SocketOptions};
     use std::net::{TcpListener, TcpStream};
 

@@ -4,7 +4,6 @@ use super::operation::Operation;
 use super::slots::Slot;
 use super::winsock::{self, Begun};
 use super::{Event, IocpEngine, Parts};
-use crate::progress::Progress;
 use crate::{Key, Op, SendFailure};
 use fastport_buffer::SendBatch;
 use socket2::SockRef;
@@ -27,7 +26,6 @@ const RETRIES_MAX: u32 = 8;
 /// A batch on its way.
 pub(super) struct Sending {
     batch: SendBatch,
-    progress: Progress,
     /// Calls in a row for which the kernel had no memory.
     refusals: u32,
     /// Set when there is nothing more to do but to report it.
@@ -48,7 +46,6 @@ impl Sending {
     fn new(batch: SendBatch) -> Self {
         Self {
             batch,
-            progress: Progress::default(),
             refusals: 0,
             ended: None,
         }
@@ -56,7 +53,7 @@ impl Sending {
 
     /// Fills `list` with what the next call takes; how many entries that makes.
     fn next_buffers(&self, list: &mut [WSABUF; PIECES_MAX]) -> usize {
-        let (pieces, mut skip) = self.progress.next(&self.batch, PIECES_MAX);
+        let (pieces, mut skip) = self.batch.rest(PIECES_MAX);
         let (mut count, mut room) = (0, BYTES_MAX);
         for (entry, piece) in list.iter_mut().zip(pieces) {
             let bytes = &piece.as_slice()[skip..];
@@ -74,7 +71,7 @@ impl Sending {
 
     /// Notes that so many bytes went.
     fn advance(&mut self, bytes: usize) {
-        self.progress.advance(&self.batch, bytes);
+        self.batch.advance(bytes);
         self.refusals = 0;
     }
 
@@ -95,7 +92,7 @@ impl Slot {
             buf: null_mut(),
         }; PIECES_MAX];
         loop {
-            if sending.progress.is_done(&sending.batch) {
+            if sending.batch.is_sent() {
                 return sending.end(Ok(()));
             }
             let count = sending.next_buffers(&mut list);
@@ -195,7 +192,7 @@ impl IocpEngine {
         let slot = self.memory.slots.find(key)?;
         let outcome = slot.sending.as_mut()?.ended.take()?;
         let sending = slot.sending.take()?;
-        let sent = sending.progress.sent();
+        let sent = sending.batch.sent();
         let result = outcome.map_err(|error| SendFailure { sent, error });
         let batch = sending.batch;
         Some(Event::Sent { key, batch, result })
@@ -213,10 +210,21 @@ impl IocpEngine {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::progress::tests::{batch, bytes};
+    use fastport_buffer::Piece;
     use proptest::prelude::*;
+
+    /// A batch of pieces of these lengths, each byte another than its neighbours.
+    pub(in super::super) fn batch(lengths: &[usize]) -> SendBatch {
+        let mut batch = SendBatch::default();
+        let mut next = (0..=u8::MAX).cycle();
+        for length in lengths {
+            let piece: Vec<u8> = next.by_ref().take(*length).collect();
+            batch.push(Piece::Shared(piece.into(), 0..*length));
+        }
+        batch
+    }
 
     proptest! {
         /// Whatever part of each call the kernel takes, the calls make the stream.
@@ -226,7 +234,8 @@ mod tests {
             takes in prop::collection::vec(1usize..4000, 1..20),
         ) {
             let mut sending = Sending::new(batch(&lengths));
-            let whole = bytes(sending.batch.pieces());
+            let pieces = sending.batch.pieces().iter();
+            let whole: Vec<u8> = pieces.flat_map(Piece::as_slice).copied().collect();
             let mut takes = takes.iter().cycle();
             let mut stream = Vec::new();
             loop {
@@ -248,7 +257,7 @@ mod tests {
                 stream.append(&mut call);
             }
             prop_assert_eq!(&stream, &whole);
-            prop_assert_eq!(sending.progress.sent(), whole.len());
+            prop_assert_eq!(sending.batch.sent(), whole.len());
         }
     }
 

@@ -3,7 +3,6 @@
 
 use super::slots::{Role, Slot};
 use super::{Event, PollEngine};
-use crate::progress::Progress;
 use crate::{Key, Op, SendFailure};
 use fastport_buffer::{Piece, SendBatch};
 use mio::net::TcpStream;
@@ -22,60 +21,42 @@ const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
 #[cfg(target_vendor = "apple")]
 const NO_SIGNAL: i32 = 0;
 
-/// A batch on its way.
-#[derive(Default)]
-pub(super) struct Sending {
-    batch: SendBatch,
-    progress: Progress,
-    /// Set when it has ended.
-    ended: Option<Result<(), SendFailure>>,
+/// How a send ended.
+type Outcome = Result<(), SendFailure>;
+
+/// Gives the kernel what it takes of a batch. `None` while it takes more later.
+fn push(batch: &mut SendBatch, stream: &TcpStream) -> Option<Outcome> {
+    while !batch.is_sent() {
+        match write(batch, stream) {
+            Ok(0) => return Some(failure(batch, io::ErrorKind::WriteZero.into())),
+            Ok(bytes) => batch.advance(bytes),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Some(failure(batch, error)),
+        }
+    }
+    Some(Ok(()))
 }
 
-impl Sending {
-    fn new(batch: SendBatch) -> Self {
-        Self {
-            batch,
-            progress: Progress::default(),
-            ended: None,
-        }
-    }
+fn failure(batch: &SendBatch, error: io::Error) -> Outcome {
+    let sent = batch.sent();
+    Err(SendFailure { sent, error })
+}
 
-    /// Gives the kernel what it takes. True while it takes more later.
-    fn push(&mut self, stream: &TcpStream) -> bool {
-        while !self.progress.is_done(&self.batch) {
-            match self.write(stream) {
-                Ok(0) => return self.fail(io::ErrorKind::WriteZero.into()),
-                Ok(bytes) => self.progress.advance(&self.batch, bytes),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return self.fail(error),
-            }
-        }
-        self.ended = Some(Ok(()));
-        false
+/// One call with as many of the pieces that are left as it takes.
+fn write(batch: &SendBatch, stream: &TcpStream) -> io::Result<usize> {
+    let (left, skip) = batch.rest(PIECES_MAX);
+    if let [only] = left {
+        // A list of pieces costs the kernel a copy of the list and of its header.
+        let bytes = &only.as_slice()[skip..];
+        return SockRef::from(stream).send_with_flags(bytes, NO_SIGNAL);
     }
-
-    fn fail(&mut self, error: io::Error) -> bool {
-        let sent = self.progress.sent();
-        self.ended = Some(Err(SendFailure { sent, error }));
-        false
+    if left.len() > PIECES_FEW {
+        let mut slices = vec![IoSlice::new(&[]); left.len()];
+        return write_from(stream, left, skip, &mut slices);
     }
-
-    /// One call with as many of the pieces that are left as it takes.
-    fn write(&self, stream: &TcpStream) -> io::Result<usize> {
-        let (left, skip) = self.progress.next(&self.batch, PIECES_MAX);
-        if let [only] = left {
-            // A list of pieces costs the kernel a copy of the list and of its header.
-            let bytes = &only.as_slice()[skip..];
-            return SockRef::from(stream).send_with_flags(bytes, NO_SIGNAL);
-        }
-        if left.len() > PIECES_FEW {
-            let mut slices = vec![IoSlice::new(&[]); left.len()];
-            return write_from(stream, left, skip, &mut slices);
-        }
-        let mut slices = [IoSlice::new(&[]); PIECES_FEW];
-        write_from(stream, left, skip, &mut slices[..left.len()])
-    }
+    let mut slices = [IoSlice::new(&[]); PIECES_FEW];
+    write_from(stream, left, skip, &mut slices[..left.len()])
 }
 
 /// One call with these pieces, but the first `skip` bytes of them. `slices` is as long as `pieces`.
@@ -98,23 +79,27 @@ fn write_from<'a>(
 pub(super) struct Sent {
     pub(super) key: Key,
     batch: SendBatch,
-    result: Result<(), SendFailure>,
+    result: Outcome,
 }
 
 impl Slot {
-    /// Goes on with a send of this key, if it can.
-    fn push(&mut self, sending: &mut Sending) {
+    /// Goes on with a send of this key, if it can. How it ended, if it did.
+    fn push(&mut self, batch: &mut SendBatch) -> Option<Outcome> {
         match &self.role {
-            Role::Stream(_) if self.in_flight.has(Op::Connect) || !self.writable => {}
-            Role::Stream(stream) => self.writable = !sending.push(stream),
-            _ => _ = sending.fail(io::ErrorKind::NotConnected.into()),
+            Role::Stream(_) if self.in_flight.has(Op::Connect) || !self.writable => None,
+            Role::Stream(stream) => {
+                let outcome = push(batch, stream);
+                self.writable = outcome.is_some();
+                outcome
+            }
+            _ => Some(failure(batch, io::ErrorKind::NotConnected.into())),
         }
     }
 }
 
 impl PollEngine {
     /// See [`Engine::send`](crate::Engine::send).
-    pub(super) fn start_send(&mut self, key: Key, batch: SendBatch) {
+    pub(super) fn start_send(&mut self, key: Key, mut batch: SendBatch) {
         let slot = self.slots.find(key);
         let Some(slot) = slot.filter(|slot| slot.in_flight.is_open()) else {
             return;
@@ -123,16 +108,10 @@ impl PollEngine {
         debug_assert!(!slot.in_flight.has(Op::Send), "a send is outstanding");
         slot.in_flight.begin(Op::Send);
         self.operations += 1;
-        let mut sending = Sending::new(batch);
-        slot.push(&mut sending);
-        match sending.ended.take() {
+        match slot.push(&mut batch) {
             // Nearly all of them.
-            Some(result) => self.sent.push_back(Sent {
-                key,
-                batch: sending.batch,
-                result,
-            }),
-            None => slot.sending = Some(self.sendings.fill(sending)),
+            Some(result) => self.sent.push_back(Sent { key, batch, result }),
+            None => slot.sending = batch,
         }
     }
 
@@ -153,20 +132,15 @@ impl PollEngine {
     }
 
     /// Goes on with the send of a key that stands. Its batch and result, when it ended.
-    pub(super) fn continue_send(
-        &mut self,
-        key: Key,
-    ) -> Option<(SendBatch, Result<(), SendFailure>)> {
+    pub(super) fn continue_send(&mut self, key: Key) -> Option<(SendBatch, Outcome)> {
         let slot = self.slots.find(key)?;
-        let mut sending = slot.sending.take()?;
-        slot.push(&mut sending);
-        let Some(result) = sending.ended.take() else {
-            slot.sending = Some(sending);
+        let mut batch = std::mem::take(&mut slot.sending);
+        let Some(result) = slot.push(&mut batch) else {
+            slot.sending = batch;
             return None;
         };
-        let sending = self.sendings.empty(sending);
         let _ = slot.in_flight.finish(Op::Send);
         self.operations -= 1;
-        Some((sending.batch, result))
+        Some((batch, result))
     }
 }

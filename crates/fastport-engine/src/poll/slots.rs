@@ -1,8 +1,8 @@
 //! What the engine knows of each connection and listener.
 
-use super::send::Sending;
 use crate::budget::Budget;
 use crate::{InFlight, Op};
+use fastport_buffer::SendBatch;
 use mio::event::Source;
 use mio::net::{TcpListener, TcpStream};
 use std::io;
@@ -46,7 +46,8 @@ pub(super) struct Slot {
     pub(super) role: Role,
     pub(super) in_flight: InFlight,
     pub(super) receive: Receive,
-    pub(super) sending: Option<Box<Sending>>,
+    /// What waits until the kernel takes more of it; empty when nothing does.
+    pub(super) sending: SendBatch,
     /// An edge came, and since then no call has found the socket empty.
     pub(super) readable: bool,
     /// An edge came, and since then no call has found the socket full.
@@ -71,7 +72,7 @@ impl Slot {
             role,
             in_flight: InFlight::default(),
             receive: Receive::Idle,
-            sending: None,
+            sending: SendBatch::default(),
             readable: false,
             writable: false,
             read_to_end: false,

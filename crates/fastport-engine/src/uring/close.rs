@@ -9,6 +9,7 @@
 use super::UringEngine;
 use super::ops;
 use crate::{CloseMode, Drained, Engine, Key, Op, Wait};
+use fastport_buffer::SendBatch;
 use socket2::SockRef;
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
@@ -50,7 +51,7 @@ impl UringEngine {
         let Some(slot) = self.memory.slots.find(key) else {
             return;
         };
-        slot.sending = None;
+        slot.sending = SendBatch::default();
         slot.socket = None;
         slot.role = None;
         if let Some(place) = slot.direct(key) {

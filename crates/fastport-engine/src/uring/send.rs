@@ -6,9 +6,8 @@
 
 use super::ops;
 use super::send_scratch::PIECES_MAX;
-use super::slots::{Sending, Slot};
+use super::slots::Slot;
 use super::{Parts, UringEngine};
-use crate::progress::Progress;
 use crate::{Event, Key, Op, SendFailure};
 use fastport_buffer::SendBatch;
 use std::io;
@@ -24,12 +23,9 @@ impl UringEngine {
         if !slot.in_flight.is_open() {
             return;
         }
-        debug_assert!(slot.sending.is_none(), "two sends of one key");
-        if slot.sending.is_none() {
-            slot.sending = Some(self.sendings.fill(Sending {
-                batch,
-                progress: Progress::default(),
-            }));
+        debug_assert!(slot.sending.is_empty(), "two sends of one key");
+        if slot.sending.is_empty() {
+            slot.sending = batch;
             self.push_send(key);
         }
     }
@@ -42,14 +38,9 @@ impl UringEngine {
             return;
         };
         let Slot {
-            in_flight,
-            sending: Some(sending),
-            ..
-        } = slot
-        else {
-            return;
-        };
-        let (pieces, skip) = sending.progress.next(&sending.batch, PIECES_MAX);
+            in_flight, sending, ..
+        } = slot;
+        let (pieces, skip) = sending.rest(PIECES_MAX);
         let entry = match pieces {
             [piece] => ops::send(socket, key, &piece.as_slice()[skip..]),
             _ => {
@@ -75,14 +66,13 @@ impl UringEngine {
         self.finish(key, Op::Send);
         let slot = self.memory.slots.find(key)?;
         if !slot.in_flight.is_open() {
-            slot.sending = None;
+            slot.sending = SendBatch::default();
             return None;
         }
-        let sending = slot.sending.as_mut()?;
         let again = match usize::try_from(result) {
             Ok(bytes) => {
-                sending.progress.advance(&sending.batch, bytes);
-                bytes > 0 && !sending.progress.is_done(&sending.batch)
+                slot.sending.advance(bytes);
+                bytes > 0 && !slot.sending.is_sent()
             }
             Err(_) => matches!(-result, libc::EINTR | libc::EAGAIN),
         };
@@ -90,9 +80,9 @@ impl UringEngine {
             self.push_send(key);
             return None;
         }
-        let Sending { batch, progress } = self.sendings.empty(slot.sending.take()?);
-        let sent = progress.sent();
-        let result = if progress.is_done(&batch) {
+        let batch = std::mem::take(&mut slot.sending);
+        let sent = batch.sent();
+        let result = if batch.is_sent() {
             Ok(())
         } else if result < 0 {
             let error = io::Error::from_raw_os_error(-result);

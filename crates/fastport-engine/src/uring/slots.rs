@@ -4,7 +4,6 @@
 //! late completion can not meet a successor.
 
 use super::ops::Socket;
-use crate::progress::Progress;
 use crate::{InFlight, Key};
 use fastport_buffer::SendBatch;
 use socket2::{SockAddr, SockRef};
@@ -31,13 +30,6 @@ pub(super) enum Receive {
     Paused,
     /// The peer finished, or the connection failed.
     Ended,
-}
-
-/// A send that is in the kernel.
-#[derive(Default)]
-pub(super) struct Sending {
-    pub(super) batch: SendBatch,
-    pub(super) progress: Progress,
 }
 
 /// When a listener tries again.
@@ -91,7 +83,8 @@ pub(super) struct Slot {
     /// Closed when the kernel holds nothing more. `None` when it has moved into the ring's table,
     /// or is closed.
     pub(super) socket: Option<OwnedFd>,
-    pub(super) sending: Option<Box<Sending>>,
+    /// What is in the kernel to be sent; empty when nothing is.
+    pub(super) sending: SendBatch,
     /// `None` for a connection that stands, or that is closed.
     pub(super) role: Option<Box<Role>>,
 }
@@ -120,7 +113,7 @@ impl Slot {
             receive: Receive::Idle,
             marks: Marks::default(),
             socket: Some(socket),
-            sending: None,
+            sending: SendBatch::default(),
             role: role.map(Box::new),
         }
     }

@@ -86,13 +86,13 @@ pub(crate) fn blocks_shared_frames_and_chunks_go_in_one_batch<E: Engine>() {
     batch.push(Piece::Shared(frame, 2..8));
     batch.push(Piece::Forward(chunk));
     driver.engine.send(key, batch);
-    let pieces = driver.sent(key).into_pieces();
-    assert!(matches!(pieces[1], Piece::Block(_)));
-    for piece in pieces {
+    let mut sent = driver.sent(key);
+    assert!(matches!(sent.pieces()[1], Piece::Block(_)));
+    sent.empty(|piece| {
         if let Piece::Forward(chunk) = piece {
             driver.engine.recycle(chunk);
         }
-    }
+    });
     let expected = b"forwarded[block]shared<forwarded>";
     let mut got = vec![0; expected.len()];
     client.read_exact(&mut got).unwrap();

@@ -32,13 +32,13 @@ const BATCH_PIECES_MAX: usize = 256;
 const FORWARD_BYTES_MIN: usize = 2048;
 /// Spare send blocks that a worker keeps.
 const POOL_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Piece lists that a worker keeps for reuse.
-const SPARE_LISTS_MAX: usize = 1024;
+/// Empty batches, and empty queues, that a worker keeps for reuse.
+const SPARES_MAX: usize = 1024;
 
 /// The send memory of one thread: a worker's, or what another thread encodes into.
 pub(crate) struct SendMemory {
     blocks: BlockPool,
-    lists: Vec<Vec<Piece>>,
+    batches: Vec<SendBatch>,
     #[allow(clippy::vec_box, reason = "the boxes are what is kept")]
     queued: Vec<Box<Queued>>,
 }
@@ -47,7 +47,7 @@ thread_local! {
     static MEMORY: RefCell<SendMemory> = const {
         RefCell::new(SendMemory {
             blocks: BlockPool::new(POOL_BYTES_MAX),
-            lists: Vec::new(),
+            batches: Vec::new(),
             queued: Vec::new(),
         })
     };
@@ -69,15 +69,16 @@ pub(crate) fn release_spares() {
     MEMORY.with(|memory| {
         *memory.borrow_mut() = SendMemory {
             blocks: BlockPool::new(POOL_BYTES_MAX),
-            lists: Vec::new(),
+            batches: Vec::new(),
             queued: Vec::new(),
         };
     });
 }
 
-pub(crate) fn take_list() -> Vec<Piece> {
+/// An empty batch, with memory if there is one to be used again.
+pub(crate) fn spare_batch() -> SendBatch {
     MEMORY
-        .with(|memory| memory.borrow_mut().lists.pop())
+        .with(|memory| memory.borrow_mut().batches.pop())
         .unwrap_or_default()
 }
 
@@ -92,27 +93,25 @@ fn put_queued(mut queued: Box<Queued>) {
     queued.clear();
     MEMORY.with(|memory| {
         let spare = &mut memory.borrow_mut().queued;
-        if spare.len() < SPARE_LISTS_MAX && queued.sealed.capacity() <= BATCH_PIECES_MAX {
+        if spare.len() < SPARES_MAX && queued.sealed.capacity() <= BATCH_PIECES_MAX {
             spare.push(queued);
         }
     });
 }
 
-/// Takes the memory of a finished batch apart: blocks and the list stay on this thread, forwarded
-/// chunks go to `recycle`.
-pub(crate) fn reclaim(batch: SendBatch, mut recycle: impl FnMut(Chunk)) {
-    let mut pieces = batch.into_pieces();
+/// Takes the memory of a finished batch apart: blocks and the batch itself stay on this thread,
+/// forwarded chunks go to `recycle`.
+pub(crate) fn reclaim(mut batch: SendBatch, mut recycle: impl FnMut(Chunk)) {
     MEMORY.with(|memory| {
         let memory = &mut *memory.borrow_mut();
-        for piece in pieces.drain(..) {
-            match piece {
-                Piece::Block(block) => memory.blocks.put(block),
-                Piece::Forward(chunk) => recycle(chunk),
-                Piece::Shared(..) => {}
-            }
-        }
-        if memory.lists.len() < SPARE_LISTS_MAX && pieces.capacity() <= BATCH_PIECES_MAX {
-            memory.lists.push(pieces);
+        batch.empty(|piece| match piece {
+            Piece::Block(block) => memory.blocks.put(block),
+            Piece::Forward(chunk) => recycle(chunk),
+            Piece::Shared(..) => {}
+        });
+        let room = batch.capacity();
+        if memory.batches.len() < SPARES_MAX && (1..=BATCH_PIECES_MAX).contains(&room) {
+            memory.batches.push(batch);
         }
     });
 }
@@ -314,7 +313,7 @@ impl Queued {
     }
 
     fn take_batch(&mut self) -> SendBatch {
-        let mut batch = SendBatch::reusing(take_list());
+        let mut batch = spare_batch();
         let count = if self.sealed.is_empty() {
             // Most are this: all that a turn led to is one piece.
             match self.open.take() {

@@ -1,7 +1,7 @@
 //! Where TLS writes to: plain text into chunks that look like received ones, cipher text into send
 //! blocks.
 
-use crate::session::send_queue::{put_block, take_block, take_list};
+use crate::session::send_queue::{put_block, spare_batch, take_block};
 use fastport_buffer::{Block, Chunk, ChunkStore, Piece, SendBatch};
 
 /// A worker's buffers for plain text, and the size of each: what a record holds at most.
@@ -85,7 +85,7 @@ pub(crate) struct CipherSink {
 impl CipherSink {
     pub(crate) fn new() -> Self {
         Self {
-            batch: SendBatch::reusing(take_list()),
+            batch: spare_batch(),
             open: None,
         }
     }
