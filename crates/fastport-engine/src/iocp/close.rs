@@ -70,8 +70,9 @@ impl IocpEngine {
     pub(super) fn press_closes(&mut self) -> Option<Instant> {
         while let Some(mut closing) = self.closing.pop_front() {
             let slot = self.memory.slots.find(closing.key);
-            // Nearly always they have ended long ago.
-            let Some(slot) = slot.filter(|slot| slot.in_flight.any()) else {
+            // Nearly always they have ended long ago. Without a socket nothing is left to ask.
+            let Some(slot) = slot.filter(|slot| slot.in_flight.any() && slot.socket.is_some())
+            else {
                 continue;
             };
             if closing.next > self.now {

@@ -5,7 +5,7 @@
 //! handshake they become sessions, as plain connections do at once.
 
 use crate::protection::admission::Standing;
-use crate::session::send_queue::{put_block, take_block};
+use crate::session::send_queue::{put_block, spare_batch, take_block};
 use crate::session::slot::{ConnectDone, Connecting};
 use crate::tls::connection::{Connection, Progress};
 use crate::worker::Worker;
@@ -13,7 +13,7 @@ use crate::worker::connect::tell_failed;
 use crate::worker::receive::note_panic;
 use crate::worker::secure::{ClientTls, Secured, ServerTls};
 use crate::{CloseReason, Handler, RejectReason, TlsFailure};
-use fastport_buffer::{Chunk, Piece, SendBatch};
+use fastport_buffer::{Chunk, Piece};
 use fastport_engine::{CloseMode, Engine, Key, Moment};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -175,7 +175,7 @@ impl<E: Engine> Worker<E> {
         memory.copy_from_slice(&words);
         block.commit(words.len());
         handshake.sending = words.len();
-        let mut batch = SendBatch::default();
+        let mut batch = spare_batch();
         batch.push(Piece::Block(block));
         self.link.counters.sends.add(1);
         self.engine.send(key, batch);
