@@ -324,6 +324,8 @@ pub(crate) struct BenchArguments {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) duration: Option<Duration>,
     /// Requests of each session before measuring begins.
+    ///
+    /// With --duration in a closed loop it is the least: who is warm goes on until all are.
     #[arg(long, value_name = "N", default_value = "10")]
     #[arg(value_parser = clap::value_parser!(u64).range(0..=1_000_000_000))]
     pub(crate) warmup: u64,

@@ -154,6 +154,26 @@ fn a_bench_loses_nothing_and_writes_its_table() {
 }
 
 #[test]
+fn a_closed_loop_over_time_goes_on_from_warm_up_to_measuring_and_loses_nothing() {
+    let server = Server::start(&["--workers", "1"]);
+    let address = server.address();
+    for in_flight in ["1", "16"] {
+        let load = "--sessions 20 --duration 200ms --warmup 5 --verify --json --inflight";
+        let mut arguments = vec!["bench", "--connect", &address];
+        arguments.extend(load.split_whitespace().chain([in_flight]));
+        let output = run(&arguments);
+        let object: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(output.status.success(), "{object}");
+        let count = |name: &str| object[name].as_u64().unwrap();
+        assert!(count("warmup_requests") >= 20 * 5, "{object}");
+        assert_eq!(count("warmup_responses"), count("warmup_requests"));
+        assert!(count("measured_responses") > 0, "{object}");
+        assert_eq!(count("measured_responses"), count("measured_requests"));
+        assert_eq!(count("connection_losses"), 0);
+    }
+}
+
+#[test]
 fn an_open_loop_and_several_runs_are_reported() {
     let server = Server::start(&["--workers", "1"]);
     let address = server.address();

@@ -27,6 +27,8 @@ pub(crate) enum Stage {
         /// Requests.
         left: u64,
     },
+    /// Warm; a response brings the next request until all sessions are, and nothing is measured.
+    Warm,
     /// Measured; a response brings the next request.
     Closed,
     /// Measured; the pacer sends.
@@ -48,6 +50,8 @@ pub(crate) struct Flow {
     pub(crate) warmup_requests: u64,
     /// Measured requests that were sent.
     pub(crate) measured_requests: u64,
+    /// So many of the oldest that are outstanding were sent before measuring began.
+    unmeasured: usize,
     next_payload: u32,
     next_sequence: u32,
 }
@@ -70,6 +74,7 @@ impl SessionLoad {
             outstanding: VecDeque::new(),
             warmup_requests: 0,
             measured_requests: 0,
+            unmeasured: 0,
             next_payload: first_payload,
             next_sequence: 1,
         };
@@ -97,6 +102,7 @@ impl Flow {
                 *left = left.saturating_sub(1);
                 self.warmup_requests += 1;
             }
+            Stage::Warm => self.warmup_requests += 1,
             _ => self.measured_requests += 1,
         }
         self.outstanding.push_back(sent);
@@ -107,10 +113,26 @@ impl Flow {
     pub(crate) fn take_back(&mut self) {
         if self.outstanding.pop_back().is_some() {
             match self.stage {
-                Stage::Warmup { .. } => self.warmup_requests -= 1,
+                Stage::Warmup { .. } | Stage::Warm => self.warmup_requests -= 1,
                 _ => self.measured_requests -= 1,
             }
         }
+    }
+
+    /// Takes the oldest request, which was answered, and tells whether it is measured.
+    #[inline]
+    pub(crate) fn answered(&mut self) -> Option<(Sent, bool)> {
+        let sent = self.outstanding.pop_front()?;
+        let is_warming = matches!(self.stage, Stage::Warmup { .. } | Stage::Warm);
+        let is_measured = !is_warming && self.unmeasured == 0;
+        self.unmeasured = self.unmeasured.saturating_sub(1);
+        Some((sent, is_measured))
+    }
+
+    /// Enters a stage. What is on its way then is not measured.
+    pub(crate) fn enter(&mut self, stage: Stage) {
+        self.stage = stage;
+        self.unmeasured = self.outstanding.len();
     }
 
     /// Whether the phase is over for this session, once nothing is outstanding.
@@ -150,6 +172,26 @@ mod tests {
             }
         );
         assert_eq!((flow.warmup_requests, flow.measured_requests), (2, 1));
+    }
+
+    #[test]
+    fn what_is_on_its_way_when_measuring_begins_is_not_measured() {
+        let load = SessionLoad::new(0, 0);
+        let mut flow = load.flow.lock();
+        flow.enter(Stage::Warm);
+        (0..3).for_each(|at_ns| drop(flow.next(at_ns)));
+        assert_eq!(
+            flow.answered().map(|(_, is_measured)| is_measured),
+            Some(false)
+        );
+        flow.enter(Stage::Closed);
+        flow.next(3);
+        let measured: Vec<_> = std::iter::from_fn(|| flow.answered())
+            .map(|(sent, is_measured)| (sent.at_ns, is_measured))
+            .collect();
+        assert_eq!(measured, [(1, false), (2, false), (3, true)]);
+        assert_eq!((flow.warmup_requests, flow.measured_requests), (3, 1));
+        assert_eq!(flow.answered(), None);
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Load {
         self.budget.begin(now_ns, self.plan.extent);
     }
 
-    /// Starts a session into a phase, with `in_flight` requests at first.
+    /// Starts a session into a phase, with `in_flight` requests at first if it has none on its way.
     pub(crate) fn start(&self, session: &Session, stage: Stage, in_flight: usize) {
         let Some(load) = session.attached::<SessionLoad>() else {
             return;
@@ -108,7 +108,12 @@ impl Load {
             self.phase.leave();
             return;
         }
-        flow.stage = stage;
+        let in_flight = if flow.stage == Stage::Warm {
+            0
+        } else {
+            in_flight
+        };
+        flow.enter(stage);
         for _ in 0..in_flight {
             self.send_next(session, &mut flow, self.clock.now_ns());
         }
@@ -186,8 +191,13 @@ impl Load {
     /// Sends the next request, if the phase has one left.
     #[inline]
     fn send_next(&self, session: &Session, flow: &mut Flow, now_ns: u64) {
+        if flow.stage == (Stage::Warmup { left: 0 }) && self.plan.goes_on_warm() {
+            flow.enter(Stage::Warm);
+            self.phase.leave();
+        }
         let may_send = match flow.stage {
             Stage::Warmup { left } => left > 0,
+            Stage::Warm => !self.is_ended(),
             Stage::Closed => self.budget.take(now_ns),
             Stage::Idle | Stage::Open | Stage::OpenEnding | Stage::Lost => false,
         };
@@ -233,7 +243,7 @@ impl Handler for Load {
             return;
         };
         let mut flow = load.flow.lock();
-        let Some(sent) = flow.outstanding.pop_front() else {
+        let Some((sent, is_measured)) = flow.answered() else {
             drop(flow);
             return self.reject(session, load, Wrong::Unasked);
         };
@@ -245,11 +255,11 @@ impl Handler for Load {
             return self.reject(session, load, wrong);
         }
         let mut recorder = self.recorders[load.recorder].lock();
-        if matches!(flow.stage, Stage::Warmup { .. }) {
-            recorder.warmup_responses += 1;
-        } else {
+        if is_measured {
             let latency_ns = now_ns.saturating_sub(sent.at_ns);
             recorder.record(now_ns, latency_ns, payload.len());
+        } else {
+            recorder.warmup_responses += 1;
         }
         drop(recorder);
         self.send_next(session, &mut flow, now_ns);
@@ -268,7 +278,7 @@ impl Handler for Load {
         }
         self.note_problem(reason.to_string());
         self.losses.lock().sessions += 1;
-        if stage != Stage::Idle {
+        if !matches!(stage, Stage::Idle | Stage::Warm) {
             self.phase.leave();
         }
     }

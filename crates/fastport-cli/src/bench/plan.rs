@@ -169,6 +169,18 @@ impl Plan {
             .is_some_and(|every| sequence.is_multiple_of(every))
     }
 
+    /// Whether sessions that are warm go on until all are, so that measuring begins in the midst of
+    /// the closed loop. A barrier instead would make all sessions send at once, and the longest
+    /// latency that of this burst. Where requests are counted it stays: so many warm-up requests
+    /// of each session, no more.
+    #[inline]
+    pub(crate) const fn goes_on_warm(&self) -> bool {
+        matches!(
+            (self.pace, self.extent),
+            (Pace::Closed { .. }, Extent::Time(_))
+        )
+    }
+
     /// Measured requests, if that is what bounds the run.
     pub(crate) fn requests_max(&self) -> Option<u64> {
         match self.extent {

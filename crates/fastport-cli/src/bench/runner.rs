@@ -1,7 +1,8 @@
 //! One run, from the first connect to the report.
 //!
 //! The thread that calls it starts the phases and watches them; everything between happens on the
-//! I/O threads. Phases are separated by barriers: no session is measured before all are warm.
+//! I/O threads. No session is measured before all are warm: those that are warm first wait for the
+//! others, or go on (`Plan::goes_on_warm`).
 
 use super::churn;
 use super::flow::{SessionLoad, Stage};
