@@ -104,6 +104,10 @@ pub struct ListenConfig {
     pub backlog: u32,
     /// Accepts posted in advance, where the system works that way (IOCP).
     pub accepts_posted: u16,
+    /// How long the kernel keeps a connection to itself until its first bytes come, in whole
+    /// seconds, rounded up; zero has every connection accepted at once. See
+    /// [`socket::listening`](crate::socket::listening).
+    pub defer_accept: Duration,
     /// Options for accepted sockets.
     pub socket: SocketOptions,
 }
@@ -116,6 +120,7 @@ impl ListenConfig {
             address,
             backlog: 1024,
             accepts_posted: 256,
+            defer_accept: Duration::ZERO,
             socket: SocketOptions::default(),
         }
     }

@@ -1,8 +1,11 @@
 //! Socket options and the making of sockets, the same for all back-ends.
 
+use crate::ListenConfig;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use std::io;
 use std::net::SocketAddr;
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 /// When the kernel probes a silent peer.
@@ -104,11 +107,17 @@ impl SocketOptions {
 }
 
 /// Makes a bound, listening, non-blocking, close-on-exec socket. An IPv6 wildcard serves IPv4 as
-/// well.
+/// well. The options of accepted sockets are not set.
+///
+/// With [`ListenConfig::defer_accept`] Linux tells of a connection when its first bytes are there
+/// (TCP_DEFER_ACCEPT, `tcp(7)`): a wake-up less for each, and none for those that never send. What
+/// is silent for so long is told of all the same, with the next segment of its client, which the
+/// kernel provokes. Other systems tell at once.
 ///
 /// # Errors
-/// What the system says to `socket`, `bind` or `listen`.
-pub fn listening(address: SocketAddr, backlog: u32) -> io::Result<Socket> {
+/// What the system says to `socket`, `bind` or `listen`, or to an option.
+pub fn listening(on: &ListenConfig) -> io::Result<Socket> {
+    let address = on.address;
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -125,8 +134,28 @@ pub fn listening(address: SocketAddr, backlog: u32) -> io::Result<Socket> {
     crate::iocp::claim_address(std::os::windows::io::AsSocket::as_socket(&socket))?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    #[cfg(target_os = "linux")]
+    if !on.defer_accept.is_zero() {
+        defer_accept(&socket, on.defer_accept)?;
+    }
+    socket.listen(i32::try_from(on.backlog).unwrap_or(i32::MAX))?;
     Ok(socket)
+}
+
+#[cfg(target_os = "linux")]
+fn defer_accept(socket: &Socket, time: Duration) -> io::Result<()> {
+    let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    let seconds = libc::c_int::try_from(seconds).unwrap_or(libc::c_int::MAX);
+    let bytes = size_of::<libc::c_int>() as libc::socklen_t;
+    let (level, option) = (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT);
+    let value = (&raw const seconds).cast();
+    // SAFETY: the descriptor is the socket's, and the call only reads `bytes` bytes of `seconds`.
+    let outcome = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, value, bytes) };
+    if outcome == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Makes a non-blocking, close-on-exec TCP socket for an outgoing connection, with the options set.

@@ -36,6 +36,7 @@ macro_rules! conformance {
                 a_connect_without_an_answer_can_be_given_up,
                 port_zero_becomes_an_address,
                 a_port_in_use_is_an_error_that_names_it,
+                a_deferred_connection_is_told_with_its_first_bytes,
                 a_closed_listener_refuses,
                 an_accepted_socket_that_is_dropped_is_closed,
                 an_accepted_socket_may_go_to_another_worker,

@@ -171,6 +171,12 @@ pub struct ServiceConfig {
     pub backlog: u32,
     /// Accepts posted in advance over all workers (IOCP).
     pub accepts_posted: u16,
+    /// How long the kernel keeps a connection to itself until its first bytes come, at most a
+    /// minute, in whole seconds, rounded up; zero has every connection accepted at once. For
+    /// protocols whose client speaks first: a session begins with its first bytes, which spares a
+    /// wake-up, and who never sends is no session until the time is over (Linux; others accept at
+    /// once).
+    pub defer_accept: Duration,
 }
 
 impl Default for ServiceConfig {
@@ -189,6 +195,7 @@ impl Default for ServiceConfig {
             engine_config: EngineConfig::default(),
             backlog: 1024,
             accepts_posted: 256,
+            defer_accept: Duration::ZERO,
         }
     }
 }

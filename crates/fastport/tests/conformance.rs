@@ -136,6 +136,7 @@ macro_rules! mount {
                 limits: traffic_keeps_a_session_from_being_idle timely,
                 limits: connections_above_the_maximum_are_refused_until_one_ends,
                 limits: a_reload_counts_for_sessions_that_begin_after_it,
+                limits: a_deferred_connection_begins_with_its_first_bytes,
                 limits: a_port_in_use_is_an_error_that_names_it,
                 admission: one_address_has_so_many_sessions,
                 admission: a_storm_from_one_address_is_turned_away,

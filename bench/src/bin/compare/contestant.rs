@@ -12,6 +12,8 @@ pub(crate) struct Contestant {
     pub(crate) beside: Beside,
     /// Sessions of a worker that are direct descriptors.
     pub(crate) direct: usize,
+    /// Connections are accepted with their first bytes.
+    pub(crate) defers: bool,
 }
 
 /// What the server has to do beside the load that is measured.
@@ -32,6 +34,7 @@ impl Contestant {
             workers: 1,
             beside: Beside::Nothing,
             direct: 0,
+            defers: false,
         }
     }
 
@@ -43,6 +46,9 @@ impl Contestant {
         }
         if self.direct > 0 {
             name.push_str(", direct descriptors");
+        }
+        if self.defers {
+            name.push_str(", deferred accepts");
         }
         match self.beside {
             Beside::Nothing => {}
@@ -56,7 +62,7 @@ impl Contestant {
 impl FromStr for Contestant {
     type Err = String;
 
-    /// `SERVER[:workers=N][:direct=N][:idle=N][:blocked]`.
+    /// `SERVER[:workers=N][:direct=N][:defer][:idle=N][:blocked]`.
     fn from_str(text: &str) -> Result<Self, String> {
         let mut parts = text.split(':');
         let server = parts.next().unwrap_or_default();
@@ -71,10 +77,11 @@ impl FromStr for Contestant {
         let count = |text: &str| text.parse().ok().filter(|count| *count > 0);
         for part in parts {
             let (key, value) = part.split_once('=').unwrap_or((part, ""));
-            let refused = || format!("{part}: write workers=N, direct=N, idle=N or blocked");
+            let refused = || format!("{part}: write workers=N, direct=N, defer, idle=N or blocked");
             match key {
                 "workers" => contestant.workers = count(value).ok_or_else(refused)?,
                 "direct" => contestant.direct = count(value).ok_or_else(refused)?,
+                "defer" if value.is_empty() => contestant.defers = true,
                 "idle" => contestant.beside = Beside::Idle(count(value).ok_or_else(refused)?),
                 "blocked" if value.is_empty() => contestant.beside = Beside::Blocked,
                 _ => return Err(refused()),
@@ -83,7 +90,7 @@ impl FromStr for Contestant {
         if contestant.workers > 1 && !kind.has_workers() {
             return Err(format!("{server} has one thread"));
         }
-        if contestant.direct > 0 && !kind.is_fastport() {
+        if (contestant.direct > 0 || contestant.defers) && !kind.is_fastport() {
             return Err(format!("{server} has no such setting"));
         }
         if contestant.beside == Beside::Blocked && kind != ServerKind::FastportLibrary {
@@ -107,6 +114,8 @@ mod tests {
         let direct: Contestant = "fastport-io-uring:direct=9".parse().unwrap();
         assert_eq!(direct.direct, 9);
         assert_eq!(direct.name(), "FastPort io_uring, direct descriptors");
+        let deferring: Contestant = "fastport-poll:defer".parse().unwrap();
+        assert_eq!(deferring.name(), "FastPort poll, deferred accepts");
     }
 
     #[test]
@@ -118,6 +127,8 @@ mod tests {
             "compio:workers=2",
             "tokio:blocked",
             "limit:direct=9",
+            "limit:defer",
+            "fastport-poll:defer=1",
         ] {
             assert!(text.parse::<Contestant>().is_err(), "{text}");
         }

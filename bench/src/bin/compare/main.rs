@@ -44,9 +44,10 @@ struct Arguments {
     #[arg(long = "scenario", value_enum, value_delimiter = ',',
         default_values_t = [Scenario::S1, Scenario::S2, Scenario::S7, Scenario::S3])]
     scenarios: Vec<Scenario>,
-    /// Servers to run, each as SERVER[:workers=N][:direct=N][:idle=N][:blocked]: with so many
-    /// workers, so many direct descriptors for each, so many idle sessions beside the load, one
-    /// session whose handler blocks [default: all that echo; for FANOUT those that can].
+    /// Servers to run, each as SERVER[:workers=N][:direct=N][:defer][:idle=N][:blocked]: with so
+    /// many workers, so many direct descriptors for each, connections accepted with their first
+    /// bytes, so many idle sessions beside the load, one session whose handler blocks [default: all
+    /// that echo; for FANOUT those that can].
     #[arg(long, value_delimiter = ',')]
     servers: Vec<Contestant>,
     /// Servers that the others are compared with, as far as they run.

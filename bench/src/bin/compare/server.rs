@@ -169,6 +169,9 @@ impl Programs {
             command.args(["--max-sessions", "20000", "--idle-timeout", "0"]);
             let direct = contestant.direct.to_string();
             command.env("FASTPORT_ENGINE_DIRECT_DESCRIPTORS", direct);
+            if contestant.defers {
+                command.env("FASTPORT_SERVER_DEFER_ACCEPT", "1s");
+            }
         } else if kind == ServerKind::FastportLibrary {
             command.args(["--workers", &workers]);
         } else if kind.has_workers() {

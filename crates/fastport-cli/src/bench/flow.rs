@@ -179,7 +179,9 @@ mod tests {
         let load = SessionLoad::new(0, 0);
         let mut flow = load.flow.lock();
         flow.enter(Stage::Warm);
-        (0..3).for_each(|at_ns| drop(flow.next(at_ns)));
+        for at_ns in 0..3 {
+            flow.next(at_ns);
+        }
         assert_eq!(
             flow.answered().map(|(_, is_measured)| is_measured),
             Some(false)

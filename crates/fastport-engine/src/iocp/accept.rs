@@ -118,7 +118,7 @@ impl Listening {
 impl IocpEngine {
     /// See [`Engine::listen`](crate::Engine::listen).
     pub(super) fn start_listening(&mut self, on: &ListenConfig) -> io::Result<(Key, SocketAddr)> {
-        let listener = socket::listening(on.address, on.backlog)?;
+        let listener = socket::listening(on)?;
         let address = socket::local_address(&listener)?;
         let listener: OwnedSocket = listener.into();
         let extensions = self.extensions(&listener, on.address)?;

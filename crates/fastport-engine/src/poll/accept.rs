@@ -13,7 +13,7 @@ use std::time::Instant;
 impl PollEngine {
     /// See [`Engine::listen`](crate::Engine::listen).
     pub(super) fn start_listening(&mut self, on: &ListenConfig) -> io::Result<(Key, SocketAddr)> {
-        let socket = socket::listening(on.address, on.backlog)?;
+        let socket = socket::listening(on)?;
         // Elsewhere accepted sockets do not inherit all of them; see `adopt_stream`.
         #[cfg(target_os = "linux")]
         on.socket.apply(&SockRef::from(&socket))?;

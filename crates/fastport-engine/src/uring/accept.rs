@@ -18,7 +18,7 @@ use std::time::Instant;
 impl UringEngine {
     /// See [`Engine::listen`](crate::Engine::listen).
     pub(super) fn start_listening(&mut self, on: &ListenConfig) -> io::Result<(Key, SocketAddr)> {
-        let listener = socket::listening(on.address, on.backlog)?;
+        let listener = socket::listening(on)?;
         // Accepted sockets inherit them, so nothing is to be set for each connection.
         on.socket.apply(&SockRef::from(&listener))?;
         let address = socket::local_address(&listener)?;

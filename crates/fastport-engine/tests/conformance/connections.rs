@@ -7,6 +7,7 @@ use fastport_engine::{
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
+use std::time::Duration;
 
 fn options() -> SocketOptions {
     SocketOptions::default()
@@ -45,6 +46,28 @@ pub(crate) fn nothing_is_received_before_it_is_armed<E: Engine>() {
     driver.quiet();
     driver.engine.arm_recv(key);
     assert_eq!(driver.received(key).as_slice(), b"early");
+    driver.finish();
+}
+
+pub(crate) fn a_deferred_connection_is_told_with_its_first_bytes<E: Engine>() {
+    let mut driver = Driver::<E>::new();
+    let on = ListenConfig {
+        defer_accept: Duration::from_secs(60),
+        ..ListenConfig::new((Ipv4Addr::LOCALHOST, 0).into())
+    };
+    let (listener, address) = driver.engine.listen(&on).unwrap();
+    driver.engine.close(driver.listener, CloseMode::Orderly);
+    assert!(matches!(driver.event(), Event::Closed { key } if key == driver.listener));
+    (driver.listener, driver.address) = (listener, address);
+    let mut client = TcpStream::connect(address).unwrap();
+    if cfg!(target_os = "linux") {
+        driver.quiet();
+    }
+    client.write_all(b"hello").unwrap();
+    let socket = driver.accepted();
+    let key = driver.engine.adopt(socket, &options()).unwrap();
+    driver.engine.arm_recv(key);
+    assert_eq!(driver.received(key).as_slice(), b"hello");
     driver.finish();
 }
 

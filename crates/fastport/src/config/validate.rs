@@ -13,6 +13,8 @@ const TIME_LIMIT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The range of `spin_limit`.
 const SPIN_LIMIT_MIN: Duration = Duration::from_micros(1);
 const SPIN_LIMIT_MAX: Duration = Duration::from_millis(10);
+/// Longer than a client of such a protocol may reasonably be silent; the kernel counts in retries.
+const DEFER_ACCEPT_MAX: Duration = Duration::from_secs(60);
 /// The most bytes that one session may queue.
 const QUEUE_BYTES_MAX: usize = 1 << 30;
 /// The most files that a ring can have in its table (IORING_MAX_FIXED_FILES).
@@ -40,6 +42,13 @@ impl ServiceConfig {
         in_range("max_sessions", self.sessions_max, 1..=16_777_216)?;
         in_range("backlog", self.backlog, 1..=65_535)?;
         in_range("accepts_posted", self.accepts_posted, 1..=4096)?;
+        if self.defer_accept > DEFER_ACCEPT_MAX {
+            return Err(ConfigError::new(
+                "defer_accept",
+                format!("{:?}", self.defer_accept),
+                "at most 60 s are allowed",
+            ));
+        }
         self.session.validate()?;
         self.protection.validate()?;
         validate_engine(&self.engine_config)
@@ -220,6 +229,8 @@ mod tests {
         assert_eq!(wrong(|c| c.sessions_max = 0), Some("max_sessions"));
         assert_eq!(wrong(|c| c.backlog = 0), Some("backlog"));
         assert_eq!(wrong(|c| c.accepts_posted = 0), Some("accepts_posted"));
+        let late = Duration::from_millis(60_001);
+        assert_eq!(wrong(|c| c.defer_accept = late), Some("defer_accept"));
         assert_eq!(
             wrong(|c| c.session.frame_bytes_max = 3),
             Some("frame_bytes_max")

@@ -76,7 +76,27 @@ pub struct AddressSet {
     /// The prefix lengths that occur, IPv4's and IPv6's.
     prefixes: [Vec<u8>; 2],
     /// All blocks when there are few, for which a look at each costs less than a hash.
-    few: Vec<AddressBlock>,
+    few: Vec<MaskedBits>,
+}
+
+/// A block in the form in which a look at it costs least.
+#[derive(Copy, Clone, PartialEq, Eq)]
+struct MaskedBits {
+    is_v4: bool,
+    base: u128,
+    mask: u128,
+}
+
+impl From<AddressBlock> for MaskedBits {
+    fn from(block: AddressBlock) -> Self {
+        let (is_v4, base) = bits(block.base);
+        let prefix = u32::from(block.prefix) + if is_v4 { 96 } else { 0 };
+        Self {
+            is_v4,
+            base,
+            mask: u128::MAX.checked_shl(128 - prefix).unwrap_or(0),
+        }
+    }
 }
 
 impl AddressSet {
@@ -111,8 +131,10 @@ impl AddressSet {
     /// Whether the address is in one of the blocks.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
-        if !self.few.is_empty() {
-            return self.few.iter().any(|block| block.contains(address));
+        if self.blocks.len() <= FEW {
+            let (is_v4, bits) = bits(address);
+            let mut few = self.few.iter();
+            return few.any(|block| block.is_v4 == is_v4 && bits & block.mask == block.base);
         }
         let address = address.to_canonical();
         let mut prefixes = self.prefixes[usize::from(address.is_ipv6())].iter();
@@ -141,7 +163,7 @@ impl FromIterator<AddressBlock> for AddressSet {
             prefixes.sort_unstable();
         }
         if set.blocks.len() <= FEW {
-            set.few = set.blocks();
+            set.few = set.blocks.iter().copied().map(Into::into).collect();
         }
         set
     }
@@ -152,6 +174,15 @@ impl fmt::Debug for AddressSet {
         let mut blocks: Vec<_> = self.blocks.iter().map(ToString::to_string).collect();
         blocks.sort_unstable();
         f.debug_list().entries(blocks).finish()
+    }
+}
+
+/// Whether it is an IPv4 address, as one that is mapped into IPv6 is, and its bits: the lowest 32
+/// then.
+fn bits(address: IpAddr) -> (bool, u128) {
+    match address.to_canonical() {
+        IpAddr::V4(address) => (true, address.to_bits().into()),
+        IpAddr::V6(address) => (false, address.to_bits()),
     }
 }
 
@@ -256,6 +287,27 @@ mod tests {
             };
             let asked = IpAddr::from(Ipv4Addr::from_bits(base ^ (1 << flipped)));
             let expected = blocks.iter().any(|(base, prefix)| masked(asked, *prefix) == *base);
+            prop_assert_eq!(set.contains(asked), expected);
+        }
+
+        /// As above for IPv6, in a set that is looked at block by block.
+        #[test]
+        fn a_look_at_few_blocks_is_a_comparison_with_each(
+            blocks in prop::collection::vec((any::<u128>(), 0u8..=128), 1..=FEW),
+            near in any::<prop::sample::Index>(),
+            flipped in 0u32..128,
+        ) {
+            let whole = |bits| IpAddr::from(Ipv6Addr::from_bits(bits));
+            let blocks: Vec<_> = blocks
+                .into_iter()
+                .filter_map(|(bits, prefix)| AddressBlock::new(masked(whole(bits), prefix), prefix))
+                .collect();
+            let set: AddressSet = blocks.iter().copied().collect();
+            let IpAddr::V6(base) = near.get(&blocks).base else {
+                panic!("a block of IPv6 has an address of IPv6");
+            };
+            let asked = whole(base.to_bits() ^ (1 << flipped));
+            let expected = blocks.iter().any(|block| block.contains(asked));
             prop_assert_eq!(set.contains(asked), expected);
         }
 

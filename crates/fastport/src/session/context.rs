@@ -2,6 +2,7 @@
 //! instead of in each of them.
 
 use crate::config::SessionConfig;
+use crate::protection::admission::Standing;
 use crate::worker::link::WorkerLink;
 use crate::{Handler, Session};
 use std::sync::Arc;
@@ -16,8 +17,9 @@ pub(crate) struct SessionContext {
     /// Up to so many bytes in its send queue no limit minds a session: neither its watermark, nor
     /// its hard limit, nor the service's budget.
     pub(crate) easy_bytes: usize,
-    /// None of their time limits is over earlier than this after they begin.
-    pub(crate) shortest_limit: Duration,
+    /// None of their time limits is over earlier than this after they begin: of those that are
+    /// trusted, and of the others.
+    shortest_limits: [Duration; 2],
     /// Whether a listener accepts them, as opposed to a connector that makes them.
     pub(crate) inbound: bool,
 }
@@ -31,14 +33,26 @@ impl SessionContext {
     ) -> Self {
         let limit = config.send_high_watermark.min(config.send_queue_max);
         let protection = &worker.service.config.protection;
+        let authentication = if protection.authentication {
+            protection.authentication_timeout
+        } else {
+            Duration::ZERO
+        };
         Self {
-            shortest_limit: shortest_limit(&config, protection.authentication_timeout),
+            shortest_limits: [true, false]
+                .map(|trusted| shortest_limit(&config, authentication, trusted)),
             easy_bytes: limit.min(worker.service.budget.share()),
             worker,
             handler,
             config,
             inbound,
         }
+    }
+
+    /// None of the time limits of a session of such a standing is over earlier than this after it
+    /// begins.
+    pub(crate) fn shortest_limit(&self, standing: Standing) -> Duration {
+        self.shortest_limits[usize::from(standing != Standing::Trusted)]
     }
 
     /// Tells the handler that a session has begun.
@@ -51,15 +65,17 @@ impl SessionContext {
     }
 }
 
-/// The shortest of the limits that may end a session which does nothing.
-fn shortest_limit(config: &SessionConfig, authentication: Duration) -> Duration {
+/// The shortest of the limits that may end a session which does nothing; zero is no limit.
+fn shortest_limit(config: &SessionConfig, authentication: Duration, trusted: bool) -> Duration {
+    let heartbeats = !config.heartbeat_interval.is_zero();
     let limits = [
-        config.first_packet_timeout,
-        config.idle_timeout,
-        config.heartbeat_interval,
-        config.heartbeat_timeout,
-        authentication,
+        (!trusted).then_some(config.first_packet_timeout),
+        Some(config.idle_timeout),
+        Some(config.heartbeat_interval),
+        heartbeats.then_some(config.heartbeat_timeout),
+        Some(authentication),
     ];
-    let limits = limits.into_iter().filter(|limit| !limit.is_zero());
+    let limits = limits.into_iter().flatten();
+    let limits = limits.filter(|limit| !limit.is_zero());
     limits.min().unwrap_or(Duration::MAX)
 }

@@ -42,6 +42,7 @@ impl<E: Engine> Worker<E> {
             address,
             backlog: config.backlog,
             accepts_posted: config.accepts_posted,
+            defer_accept: config.defer_accept,
             socket: self.link.service.socket_options().clone(),
         };
         let (key, address) = self.engine.listen(&on)?;
@@ -284,7 +285,8 @@ impl<E: Engine> Worker<E> {
             .with(|audience| audience.enter(&slot.session));
         slot.announce_opened();
         self.engine.arm_recv(key);
-        let first = self.now() + slot.session.shared().context.shortest_limit;
+        let context = &slot.session.shared().context;
+        let first = self.now() + context.shortest_limit(slot.standing);
         if !self.looks_by(key, first) {
             self.file_deadline(&slot);
         }

@@ -139,20 +139,14 @@ impl<E: Engine> Worker<E> {
     }
 
     fn on_closed(&mut self, key: Key) {
-        if self.listeners.remove(&key).is_some() {
-            self.end_listeners(1);
-            return;
-        }
-        if self.abandoned.remove(&key) {
-            return;
-        }
-        let Some(place) = self.slots.get_mut(key.index()) else {
-            return;
-        };
-        if place.as_ref().is_some_and(|slot| slot.key == key)
-            && let Some(slot) = place.take()
-        {
+        let place = self.slots.get_mut(key.index());
+        let slot = place.and_then(|place| place.take_if(|slot| slot.key == key));
+        if let Some(slot) = slot {
             self.bury(*slot);
+        } else if self.listeners.remove(&key).is_some() {
+            self.end_listeners(1);
+        } else {
+            self.abandoned.remove(&key);
         }
     }
 

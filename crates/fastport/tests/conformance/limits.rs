@@ -100,6 +100,26 @@ pub(crate) fn connections_above_the_maximum_are_refused_until_one_ends(setup: Se
     drop(second);
 }
 
+pub(crate) fn a_deferred_connection_begins_with_its_first_bytes(setup: Setup) {
+    let host = setup.host(
+        |config| config.defer_accept = Duration::from_secs(60),
+        |session, packet| {
+            let _ = session.forward(&packet);
+        },
+    );
+    let mut silent = host.connect();
+    let mut talkative = host.connect();
+    talkative.send(b"first");
+    assert_eq!(talkative.receive(), b"first");
+    let first = host.accepted().peer_address();
+    // Other systems accept in the order in which clients connect.
+    if cfg!(target_os = "linux") {
+        assert_eq!(first, talkative.stream.local_addr().unwrap());
+    }
+    silent.send(b"second");
+    assert_eq!(silent.receive(), b"second");
+}
+
 pub(crate) fn a_port_in_use_is_an_error_that_names_it(setup: Setup) {
     let host = setup.echo();
     let mut config = ServiceConfig::default();

@@ -133,6 +133,20 @@ pub(super) static KEYS: &[Key] = &[
     .about("Accepts posted in advance over all workers (iocp)."),
     Key::new(
         "server",
+        "defer_accept",
+        |s| lasting(s.service.defer_accept),
+        Field::Time {
+            least: Duration::ZERO,
+            most: Duration::from_secs(60),
+            set: |s, v| s.service.defer_accept = v,
+        },
+    )
+    .about(
+        "How long a connection waits for its first bytes before it is accepted without (Linux); \
+         for clients that speak first.",
+    ),
+    Key::new(
+        "server",
         "drain_timeout",
         |s| lasting(s.drain_timeout),
         time(Duration::ZERO, |s, v| s.drain_timeout = v),
