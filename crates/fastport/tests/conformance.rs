@@ -105,6 +105,7 @@ macro_rules! mount {
                 resuming: rooms_are_kept_and_heard_afterwards timely,
                 full_queues: the_newest_are_dropped_if_so_set,
                 full_queues: the_oldest_are_dropped_if_so_set,
+                full_queues: what_threads_lose_at_once_is_counted_and_leaves_their_order,
                 full_queues: the_latest_of_each_key_is_kept_if_so_set,
                 full_queues: a_policy_may_change_while_the_queue_is_full,
                 full_queues: a_queue_that_stays_full_ends_the_session_if_so_set timely,

@@ -5,8 +5,8 @@ use super::harness::{Host, ID, LIMIT, Peer, Seen, Setup};
 use fastport::{
     CloseReason, Dispatch, Room, SendError, SendPolicy, SendStatus, ServiceConfig, Session,
 };
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Barrier, Mutex};
 use std::time::Duration;
 
 const HIGH: usize = 64 * 1024;
@@ -166,6 +166,62 @@ pub(crate) fn the_newest_are_dropped_if_so_set(setup: Setup) {
         while !writable(flooded.host.next()) {}
     }
     assert_eq!(number(&mut flooded.peer), last);
+}
+
+/// Threads send at once while nobody reads: what each of them gets through is in its order, and
+/// what is not received is counted.
+pub(crate) fn what_threads_lose_at_once_is_counted_and_leaves_their_order(setup: Setup) {
+    const THREADS: u32 = 4;
+    const EACH: u32 = 1000;
+    const LAST: u32 = THREADS << 16;
+    for policy in [SendPolicy::DropNewest, SendPolicy::DropOldest] {
+        let host = setup.host(|config| small_queues(config, policy), |_, _| {});
+        let (mut peer, session) = (host.connect(), host.accepted());
+        let start = Barrier::new(THREADS as usize);
+        let flood = |thread: u32| {
+            start.wait();
+            let numbers = (thread << 16)..(thread << 16) + EACH;
+            let refused = numbers.filter(|number| {
+                let status = plainly(&session, *number).unwrap();
+                let queued = session.queued_bytes();
+                assert!(queued <= 4 * HIGH, "{queued} bytes are queued");
+                status == SendStatus::Dropped
+            });
+            refused.count()
+        };
+        let refused: usize = std::thread::scope(|scope| {
+            let floods = (0..THREADS).map(|thread| scope.spawn(move || flood(thread)));
+            let floods: Vec<_> = floods.collect();
+            floods.into_iter().map(|flood| flood.join().unwrap()).sum()
+        });
+        assert_eq!(refused > 0, policy == SendPolicy::DropNewest);
+        let mut received = Vec::new();
+        if policy == SendPolicy::DropNewest {
+            let queued = (THREADS * EACH) as usize - refused;
+            received.extend((0..queued).map(|_| number(&mut peer)));
+        }
+        // The newest is always kept by the one, and finds room now with the other.
+        while plainly(&session, LAST) == Ok(SendStatus::Dropped) {
+            let writable = |seen| matches!(seen, Seen::Writable(_));
+            while !writable(host.next()) {}
+        }
+        while received.last() != Some(&LAST) {
+            received.push(number(&mut peer));
+        }
+        for thread in 0..THREADS {
+            let of = |number: &u32| number >> 16 == thread;
+            let own: Vec<_> = received.iter().copied().filter(of).collect();
+            assert!(ascend(&own), "{policy:?}: thread {thread} out of order");
+        }
+        // Who was refused may have been refused the last as well.
+        let sent = u64::from(THREADS * EACH) + 1;
+        let missing = sent - received.len() as u64;
+        let counted = session.dropped_messages();
+        match policy {
+            SendPolicy::DropOldest => assert_eq!(counted, missing),
+            _ => assert!(counted >= missing, "{counted} of {missing} are counted"),
+        }
+    }
 }
 
 pub(crate) fn the_oldest_are_dropped_if_so_set(setup: Setup) {
