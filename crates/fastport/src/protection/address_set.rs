@@ -163,7 +163,8 @@ impl FromIterator<AddressBlock> for AddressSet {
             prefixes.sort_unstable();
         }
         if set.blocks.len() <= FEW {
-            set.few = set.blocks.iter().copied().map(Into::into).collect();
+            // In order, or equal sets would differ.
+            set.few = set.blocks().into_iter().map(Into::into).collect();
         }
         set
     }
@@ -244,6 +245,15 @@ mod tests {
         let everyone = set(&["0.0.0.0/0", "::/0"]);
         assert!(everyone.contains(address("255.255.255.255")));
         assert!(everyone.contains(address("ffff::ffff")));
+    }
+
+    #[test]
+    fn sets_of_the_same_blocks_are_equal() {
+        let blocks = ["10.0.0.0/8", "192.0.2.7", "2001:db8::/32", "::1"];
+        let backwards: Vec<_> = blocks.into_iter().rev().collect();
+        // Each has an order of its own of what it hashes.
+        assert!((0..20).all(|_| set(&blocks) == set(&backwards)));
+        assert_ne!(set(&blocks), set(&blocks[1..]));
     }
 
     #[test]
