@@ -24,7 +24,7 @@ pub(crate) enum Stage {
     Idle,
     /// So many warm-up requests are left to send.
     Warmup {
-        /// Requests.
+        /// Requests; more are sent where warm sessions go on.
         left: u64,
     },
     /// Warm; a response brings the next request until all sessions are, and nothing is measured.
@@ -119,6 +119,12 @@ impl Flow {
         }
     }
 
+    /// Whether so many warm-up requests were answered.
+    #[inline]
+    pub(crate) fn is_warm(&self, warmup: u64) -> bool {
+        self.warmup_requests - self.outstanding.len() as u64 >= warmup
+    }
+
     /// Takes the oldest request, which was answered, and tells whether it is measured.
     #[inline]
     pub(crate) fn answered(&mut self) -> Option<(Sent, bool)> {
@@ -172,6 +178,18 @@ mod tests {
             }
         );
         assert_eq!((flow.warmup_requests, flow.measured_requests), (2, 1));
+    }
+
+    #[test]
+    fn a_flow_is_warm_when_its_warm_up_was_answered_not_when_it_was_sent() {
+        let load = SessionLoad::new(0, 0);
+        let mut flow = load.flow.lock();
+        flow.enter(Stage::Warmup { left: 2 });
+        for at_ns in 0..5 {
+            flow.next(at_ns);
+        }
+        assert!(flow.answered().is_some() && !flow.is_warm(2));
+        assert!(flow.answered().is_some() && flow.is_warm(2));
     }
 
     #[test]

@@ -191,18 +191,26 @@ impl Load {
     /// Sends the next request, if the phase has one left.
     #[inline]
     fn send_next(&self, session: &Session, flow: &mut Flow, now_ns: u64) {
-        if flow.stage == (Stage::Warmup { left: 0 }) && self.plan.goes_on_warm() {
-            flow.enter(Stage::Warm);
-            self.phase.leave();
-        }
         let may_send = match flow.stage {
-            Stage::Warmup { left } => left > 0,
+            Stage::Warmup { left } => left > 0 || self.plan.goes_on_warm(),
             Stage::Warm => !self.is_ended(),
             Stage::Closed => self.budget.take(now_ns),
             Stage::Idle | Stage::Open | Stage::OpenEnding | Stage::Lost => false,
         };
         if may_send {
             self.send(session, flow, now_ns);
+        }
+    }
+
+    /// A session that is warm and goes on is through with the warm-up.
+    #[inline]
+    fn go_on_if_warm(&self, flow: &mut Flow) {
+        if matches!(flow.stage, Stage::Warmup { .. })
+            && self.plan.goes_on_warm()
+            && flow.is_warm(self.plan.warmup)
+        {
+            flow.enter(Stage::Warm);
+            self.phase.leave();
         }
     }
 
@@ -262,6 +270,7 @@ impl Handler for Load {
             recorder.warmup_responses += 1;
         }
         drop(recorder);
+        self.go_on_if_warm(&mut flow);
         self.send_next(session, &mut flow, now_ns);
         self.finish_if_exhausted(flow);
     }

@@ -35,8 +35,16 @@ impl AddressBlock {
     /// IPv4 address.
     #[must_use]
     pub fn contains(self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        address.is_ipv4() == self.base.is_ipv4() && masked(address, self.prefix) == self.base
+        let alike = match (self.base, address.to_canonical()) {
+            (IpAddr::V4(base), IpAddr::V4(other)) => {
+                (base.to_bits() ^ other.to_bits()).leading_zeros()
+            }
+            (IpAddr::V6(base), IpAddr::V6(other)) => {
+                (base.to_bits() ^ other.to_bits()).leading_zeros()
+            }
+            _ => return false,
+        };
+        alike >= self.prefix.into()
     }
 }
 
@@ -76,27 +84,7 @@ pub struct AddressSet {
     /// The prefix lengths that occur, IPv4's and IPv6's.
     prefixes: [Vec<u8>; 2],
     /// All blocks when there are few, for which a look at each costs less than a hash.
-    few: Vec<MaskedBits>,
-}
-
-/// A block in the form in which a look at it costs least.
-#[derive(Copy, Clone, PartialEq, Eq)]
-struct MaskedBits {
-    is_v4: bool,
-    base: u128,
-    mask: u128,
-}
-
-impl From<AddressBlock> for MaskedBits {
-    fn from(block: AddressBlock) -> Self {
-        let (is_v4, base) = bits(block.base);
-        let prefix = u32::from(block.prefix) + if is_v4 { 96 } else { 0 };
-        Self {
-            is_v4,
-            base,
-            mask: u128::MAX.checked_shl(128 - prefix).unwrap_or(0),
-        }
-    }
+    few: Vec<AddressBlock>,
 }
 
 impl AddressSet {
@@ -132,9 +120,7 @@ impl AddressSet {
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         if self.blocks.len() <= FEW {
-            let (is_v4, bits) = bits(address);
-            let mut few = self.few.iter();
-            return few.any(|block| block.is_v4 == is_v4 && bits & block.mask == block.base);
+            return self.few.iter().any(|block| block.contains(address));
         }
         let address = address.to_canonical();
         let mut prefixes = self.prefixes[usize::from(address.is_ipv6())].iter();
@@ -164,7 +150,7 @@ impl FromIterator<AddressBlock> for AddressSet {
         }
         if set.blocks.len() <= FEW {
             // In order, or equal sets would differ.
-            set.few = set.blocks().into_iter().map(Into::into).collect();
+            set.few = set.blocks();
         }
         set
     }
@@ -175,15 +161,6 @@ impl fmt::Debug for AddressSet {
         let mut blocks: Vec<_> = self.blocks.iter().map(ToString::to_string).collect();
         blocks.sort_unstable();
         f.debug_list().entries(blocks).finish()
-    }
-}
-
-/// Whether it is an IPv4 address, as one that is mapped into IPv6 is, and its bits: the lowest 32
-/// then.
-fn bits(address: IpAddr) -> (bool, u128) {
-    match address.to_canonical() {
-        IpAddr::V4(address) => (true, address.to_bits().into()),
-        IpAddr::V6(address) => (false, address.to_bits()),
     }
 }
 
@@ -245,6 +222,15 @@ mod tests {
         let everyone = set(&["0.0.0.0/0", "::/0"]);
         assert!(everyone.contains(address("255.255.255.255")));
         assert!(everyone.contains(address("ffff::ffff")));
+    }
+
+    /// Whoever is mapped counts as IPv4, so nobody is in it.
+    #[test]
+    fn a_block_of_mapped_addresses_holds_nobody() {
+        let mapped = set(&["::ffff:10.0.0.1", "::ffff:10.0.0.0/104"]);
+        for asked in ["10.0.0.1", "::ffff:10.0.0.1", "::1"] {
+            assert!(!mapped.contains(address(asked)), "{asked}");
+        }
     }
 
     #[test]
@@ -317,7 +303,8 @@ mod tests {
                 panic!("a block of IPv6 has an address of IPv6");
             };
             let asked = whole(base.to_bits() ^ (1 << flipped));
-            let expected = blocks.iter().any(|block| block.contains(asked));
+            let expected = |block: &AddressBlock| masked(asked, block.prefix) == block.base;
+            let expected = blocks.iter().any(expected);
             prop_assert_eq!(set.contains(asked), expected);
         }
 
